@@ -1,0 +1,124 @@
+"""Files on disk: read with a clear error, written whole or not at all.
+
+Every derived file of the project goes through `write_atomically`: a temporary neighbour, synced, then renamed, so that
+a reader sees the old file or the new one and never half of either.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from alpaca_cli.errors import DataError, UsageError
+
+
+def read_bytes(path: Path, *, what: str = "file") -> bytes:
+    """The bytes of a file that the user named.  Raises UsageError if it is missing, a directory or unreadable."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise UsageError(f"no such {what}", where=str(path), hint=nearest_name(path)) from None
+    except IsADirectoryError:
+        raise UsageError(f"expected a {what}, found a directory", where=str(path), hint="name a file in it") from None
+    except OSError as error:
+        raise UsageError(f"cannot read this {what}: {reason(error)}", where=str(path)) from error
+
+
+def read_text(path: Path, *, what: str = "file") -> str:
+    """The text of a UTF-8 file (a byte order mark is dropped).  Raises DataError with line and column otherwise."""
+    return decode(read_bytes(path, what=what), path)
+
+
+def decode(raw: bytes, path: Path) -> str:
+    """UTF-8 to text; a byte order mark is dropped.  Raises DataError with line and column of the first bad byte."""
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        column = error.start - (raw.rfind(b"\n", 0, error.start) + 1) + 1
+        raise DataError(
+            f"invalid UTF-8: byte 0x{raw[error.start]:02x}",
+            where=f"{path}:{line}:{column}",
+            hint="convert the file first, for example: iconv -f latin1 -t utf-8 OLD > NEW",
+        ) from None
+
+
+def refuse_existing(path: Path, *, force: bool) -> None:
+    """Nothing is overwritten unasked, and no work starts that could not be written.
+
+    Raises UsageError if `path` is a directory, exists without `force`, or lies where nothing can be written.
+    """
+    if path.is_dir():
+        raise UsageError("expected a file to write, found a directory", where=str(path), hint="name a file in it")
+    if path.exists() and not force:
+        raise UsageError("output exists", where=str(path), hint="choose another name, or overwrite it with --force")
+    folder = next((parent for parent in path.absolute().parents if parent.exists()), Path("/"))
+    if not folder.is_dir():
+        raise UsageError(f"cannot write: {folder} is not a directory", where=str(path))
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError(f"cannot write: no permission in {folder}", where=str(path), hint="choose another place")
+
+
+@contextmanager
+def write_atomically(path: Path) -> Iterator[IO[bytes]]:
+    """A binary stream that becomes `path` when the block ends well, and leaves nothing behind when it does not.
+
+    Folders on the way are made.  Raises UsageError if the place cannot be written (permission, full disk).
+    """
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        temporary = Path(name)
+        with os.fdopen(descriptor, "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+        temporary = None
+    except OSError as error:
+        raise UsageError(f"cannot write: {reason(error)}", where=str(path)) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """`text` as UTF-8, whole or not at all."""
+    with write_atomically(path) as stream:
+        stream.write(text.encode("utf-8"))
+
+
+def sha256(raw: bytes) -> str:
+    """SHA-256 as 64 hexadecimal digits."""
+    return hashlib.sha256(raw).hexdigest()
+
+
+def reason(error: OSError) -> str:
+    """The system's own words for an error, in our lower case."""
+    words = error.strerror or type(error).__name__
+    return words[:1].lower() + words[1:]
+
+
+def nearest_name(path: Path) -> str | None:
+    """A hint naming the file in the same folder that the user may have meant, if one is close."""
+    from difflib import get_close_matches  # noqa: PLC0415  (only on the way to an error)
+
+    try:
+        names = [entry.name for entry in path.parent.iterdir()]
+    except OSError:
+        return f"the folder {path.parent} does not exist" if not path.parent.exists() else None
+    close = get_close_matches(path.name, names, n=1)
+    return f"did you mean {path.parent / close[0]}?" if close else None
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,92 @@
+"""JSON and JSON Lines with line numbers: what is wrong is told by line and column, all at once.
+
+`dumps` is the one way this project writes a line: compact order kept, no ASCII escapes, and lone surrogates (which a
+teacher may send and UTF-8 cannot hold) escaped rather than lost.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from alpaca_cli.data.files import decode, read_bytes, write_atomically
+from alpaca_cli.errors import DataError, Problem
+
+
+def dumps(value: object, *, indent: int | None = None) -> str:
+    """JSON text that can always be written as UTF-8."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(value, ensure_ascii=True, indent=indent)
+    return text
+
+
+def parse_json(text: str, path: Path, *, first_line: int = 1) -> Any:
+    """The value of a JSON text that begins on `first_line` of its file.  Raises DataError with `path:line:col`."""
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except json.JSONDecodeError as error:
+        where = f"{path}:{first_line + error.lineno - 1}:{error.colno}"
+        raise DataError(f"invalid JSON: {error.msg[:1].lower()}{error.msg[1:]}", where=where) from None
+    except (ValueError, RecursionError) as error:
+        message = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise DataError(f"invalid JSON: {message}", where=f"{path}:{first_line}") from None
+
+
+def iter_lines(raw: bytes, path: Path) -> Iterator[tuple[int, str]]:
+    """(line number from 1, text) of each line that is not blank.  Splits at newlines only, as JSON Lines demands."""
+    for number, line in enumerate(decode(raw, path).split("\n"), 1):
+        if line.strip():
+            yield number, line
+
+
+def read_jsonl(path: Path, *, what: str = "file") -> list[tuple[int, Any]]:
+    """(line number, value) of every line.  Raises DataError that lists every line that is not JSON."""
+    rows: list[tuple[int, Any]] = []
+    problems: list[Problem] = []
+    for number, line in iter_lines(read_bytes(path, what=what), path):
+        try:
+            rows.append((number, parse_json(line, path, first_line=number)))
+        except DataError as error:
+            problems.extend(error.problems)
+    if problems:
+        raise DataError.of(problems)
+    return rows
+
+
+def write_jsonl(path: Path, values: Iterable[object]) -> None:
+    """One JSON value a line, whole or not at all."""
+    with write_atomically(path) as stream:
+        for value in values:
+            stream.write((dumps(value) + "\n").encode("utf-8"))
+
+
+def write_json(path: Path, value: object, *, indent: int = 2) -> None:
+    """One JSON value with a final newline, whole or not at all."""
+    with write_atomically(path) as stream:
+        stream.write((dumps(value, indent=indent) + "\n").encode("utf-8"))
+
+
+def kind_of(value: object) -> str:
+    """The JSON name of a value's type with its article, for messages: expected a string, found `a number`."""
+    if value is None:
+        return "null"
+    return next((name for type_, name in _JSON_NAMES if isinstance(value, type_)), type(value).__name__)
+
+
+_JSON_NAMES: tuple[tuple[type, str], ...] = (
+    (bool, "a boolean"),  # before int, of which it is a subclass
+    (int, "a number"),
+    (float, "a number"),
+    (str, "a string"),
+    (list, "a list"),
+    (dict, "an object"),
+)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
