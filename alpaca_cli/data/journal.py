@@ -1,0 +1,164 @@
+"""The journal: every paid completion, appended whole before anything looks at it; the truth of a run.
+
+One JSON object a line, in order of arrival.  A dataset is replayed from it in order of request number, so neither
+concurrency nor crashes can change the result.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from alpaca_cli.data.files import decode, reason
+from alpaca_cli.data.jsonl import dumps, kind_of, parse_json
+from alpaca_cli.errors import DataError, IntegrityError, UsageError
+
+SYNC_EVERY_S = 0.5  # a killed process loses nothing; a power failure at most this much
+
+
+@dataclass(frozen=True)
+class Completion:
+    """One answer of a teacher, as it came, and what it answers."""
+
+    k: int
+    """Number of the request, from 0."""
+    seed_ids: tuple[str, ...]
+    """The seed tasks that the prompt showed."""
+    prompt_sha256: str
+    text: str
+    finish_reason: str | None
+    """As the server said: stop, length, content_filter, ... or null."""
+    usage: Mapping[str, int] | None
+    """prompt_tokens and completion_tokens as the server counted them; null if it did not."""
+    model: str | None
+    """As the server named itself in the answer."""
+    request_id: str | None
+    started: str
+    """UTC, ISO 8601."""
+    seconds: float
+    """From sending the last try to the whole answer."""
+    tries: int = 1
+    left_out: tuple[str, ...] = ()
+    """Parameters that were not sent because the server had refused them."""
+
+
+class Journal:
+    """Append-only file of completions that survives a crash at any byte.
+
+    Opening repairs: a last line that a crash tore is cut off; any other line that is not a completion raises
+    IntegrityError with its line number.  Each `append` is one write of one whole line.  The caller holds the lock.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.completions: dict[int, Completion] = {}
+        self.torn_bytes = 0
+        self._synced = 0.0
+        try:
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+        except OSError as error:
+            raise UsageError(f"cannot write: {reason(error)}", where=str(path)) from error
+        try:
+            self._read()
+        except BaseException:
+            os.close(self._file)
+            raise
+
+    def append(self, completion: Completion) -> None:
+        """Record a completion.  Raises UsageError (disk full, ...) with the answer's number; nothing torn stays."""
+        line = (dumps(asdict(completion)) + "\n").encode("utf-8")
+        size = os.fstat(self._file).st_size
+        try:
+            if os.write(self._file, line) != len(line):
+                raise OSError(28, "no space left on device")
+            if time.monotonic() - self._synced > SYNC_EVERY_S:
+                self.sync()
+        except OSError as error:
+            os.ftruncate(self._file, size)
+            message = f"cannot record the answer to request {completion.k}: {reason(error)}"
+            raise UsageError(
+                message, where=str(self.path), hint="make room, then run the same command again"
+            ) from error
+        self.completions[completion.k] = completion
+
+    def sync(self) -> None:
+        """Make everything appended so far survive a power failure."""
+        os.fsync(self._file)
+        self._synced = time.monotonic()
+
+    def close(self) -> None:
+        """Sync and close."""
+        os.fsync(self._file)
+        os.close(self._file)
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _read(self) -> None:
+        raw = self.path.read_bytes()
+        complete, newline, tail = raw.rpartition(b"\n")
+        lines = complete.split(b"\n") if newline else []
+        for number, line in enumerate(lines, 1):
+            completion = self._completion(line, number)
+            self.completions.setdefault(completion.k, completion)
+        if not tail:
+            return
+        try:
+            last = self._completion(tail, len(lines) + 1)  # whole, only its newline is missing
+        except IntegrityError:
+            self.torn_bytes = len(tail)
+            os.ftruncate(self._file, len(raw) - len(tail))
+        else:
+            self.completions.setdefault(last.k, last)
+            os.write(self._file, b"\n")
+
+    def _completion(self, line: bytes, number: int) -> Completion:
+        where = f"{self.path}:{number}"
+        try:
+            row = parse_json(decode(line, self.path), self.path, first_line=number)
+            problem = _problem(row)
+        except DataError as error:
+            problem = error.problems[0].message
+        if problem:
+            hint = (
+                "the file was changed or damaged; move the bad line out of it, and the run will ask that request again"
+            )
+            raise IntegrityError(f"not a completion: {problem}", where=where, hint=hint)
+        known = {field.name for field in fields(Completion)}
+        row = {key: value for key, value in row.items() if key in known}
+        row["seed_ids"] = tuple(row["seed_ids"])
+        row["left_out"] = tuple(row.get("left_out", ()))
+        return Completion(**row)
+
+
+def _problem(row: Any) -> str | None:
+    if not isinstance(row, dict):
+        return f"expected an object, found {kind_of(row)}"
+    wanted: tuple[tuple[str, tuple[type, ...]], ...] = (
+        ("k", (int,)),
+        ("seed_ids", (list,)),
+        ("prompt_sha256", (str,)),
+        ("text", (str,)),
+        ("finish_reason", (str, type(None))),
+        ("usage", (dict, type(None))),
+        ("model", (str, type(None))),
+        ("request_id", (str, type(None))),
+        ("started", (str,)),
+        ("seconds", (int, float)),
+    )
+    for name, types in wanted:
+        if name not in row:
+            return f"{name}: missing"
+        if not isinstance(row[name], types):
+            return f"{name}: found {kind_of(row[name])}"
+    return None

@@ -1,0 +1,92 @@
+"""The request of number k: which seed tasks it shows, and its text.
+
+Both are functions of (recipe, k) alone, so that a request can be asked again after a crash, or checked years later.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from alpaca_cli.data.example import SeedTask
+from alpaca_cli.data.files import sha256
+from alpaca_cli.errors import UsageError
+
+NO_INPUT = "<noinput>"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked under number k: the seed tasks shown, the text, and the number that the next task bears."""
+
+    k: int
+    seed_ids: tuple[str, ...]
+    text: str
+    next_number: int
+
+    @property
+    def prompt_sha256(self) -> str:
+        """SHA-256 of the text, as the journal records it."""
+        return sha256(self.text.encode("utf-8"))
+
+
+@dataclass(frozen=True)
+class RequestMaker:
+    """Makes request k from a prompt text, the seed tasks and the random seed."""
+
+    prompt: str
+    seed_tasks: Sequence[SeedTask]
+    num_tasks: int
+    num_seeds: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        if self.num_seeds > len(self.seed_tasks):
+            raise UsageError(
+                f"prompt.num_seeds is {self.num_seeds}, but there are only {len(self.seed_tasks)} seed tasks",
+                hint="give more seed tasks with --seeds, or lower prompt.num_seeds",
+            )
+
+    def request(self, k: int) -> Request:
+        """The request of number k, from 0."""
+        tasks = draw(self.seed_tasks, self.num_seeds, f"{self.seed}:{k}")
+        text = render(self.prompt, tasks, self.num_tasks)
+        return Request(k, tuple(task.id for task in tasks), text, len(tasks) + 1)
+
+
+def check_prompt(text: str, path: Path) -> str:
+    """The text of a prompt file without blank ends.  Raises UsageError if there is nothing in it."""
+    if not text.strip():
+        raise UsageError("the prompt is empty", where=str(path), hint="write the request for tasks into it")
+    return text.strip()
+
+
+def draw(tasks: Sequence[SeedTask], count: int, seed: str) -> list[SeedTask]:
+    """`count` different tasks in random order.
+
+    Built on `random()` alone, the one method whose sequence Python promises to keep for a given seed.
+    """
+    rng = random.Random(seed)
+    left = list(tasks)
+    return [left.pop(int(rng.random() * len(left))) for _ in range(count)]
+
+
+def render(prompt: str, tasks: Sequence[SeedTask], num_tasks: int) -> str:
+    """The prompt with the tasks shown below it as a numbered list, ending where the teacher goes on.
+
+    Source: the list's form is that of stanford_alpaca generate_instruction.py L25-41.
+    """
+    parts = [prompt.replace("{num_tasks}", str(num_tasks)), "\n"]
+    for number, task in enumerate(tasks, 1):
+        example = task.example
+        instruction = re.sub(r"\s+", " ", example.instruction).strip().rstrip(":")
+        parts += [
+            "###\n",
+            f"{number}. Instruction: {instruction}\n",
+            f"{number}. Input:\n{example.input.strip() or NO_INPUT}\n",
+            f"{number}. Output:\n{example.output.strip()}\n",
+        ]
+    return "".join([*parts, "###\n", f"{len(tasks) + 1}. Instruction:"])

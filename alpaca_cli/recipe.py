@@ -1,0 +1,175 @@
+"""What may be written in a recipe, with units: one YAML file that says what a run does.
+
+`kind` says which command a recipe is for.  Flags say where, recipes say what; `--set key.path=value` changes one value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import AfterValidator, Field, model_validator
+
+from alpaca_cli import yamlfile
+from alpaca_cli.data.shipped import find
+from alpaca_cli.errors import RecipeError
+from alpaca_cli.yamlfile import Document, Settings
+
+
+def _check_variable_name(name: str) -> str:
+    if not name.isidentifier():
+        raise ValueError("expected the name of an environment variable")
+    return name
+
+
+class TeacherSettings(Settings):
+    """The model that writes new tasks, and how it is asked."""
+
+    kind: Literal["openai", "rehearsal"] = "openai"
+    """`openai`: any OpenAI-compatible server; `rehearsal`: the built-in offline one, which has no intelligence."""
+    base_url: str | None = None
+    """Where the API begins, for example http://localhost:8000/v1; null: OPENAI_BASE_URL, else OpenAI itself."""
+    model: str | None = None
+    """Name of the model as the server knows it.  Required unless the teacher is the rehearsal."""
+    api: Literal["chat", "completions"] = "chat"
+    """`chat`: /v1/chat/completions; `completions`: /v1/completions, for base models."""
+    api_key_env: Annotated[str, AfterValidator(_check_variable_name)] = "OPENAI_API_KEY"
+    """Name of the environment variable that holds the key.  The key itself is never written anywhere."""
+    max_tokens: int = Field(default=3072, ge=1)
+    """Most new tokens of one completion."""
+    max_tokens_name: Literal["max_completion_tokens", "max_tokens"] | None = None
+    """Under which name the server takes it; null: `max_completion_tokens` for chat at OpenAI, else `max_tokens`."""
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    """Sampling temperature; null: not sent, the server's default."""
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    """Nucleus sampling; null: not sent, the server's default."""
+    stop: tuple[str, ...] = Field(default=(), max_length=4)
+    """Texts that end a completion; at most 4.  Not sent when empty."""
+    reasoning_effort: str | None = None
+    """For reasoning models: none, minimal, low, medium, high; null: not sent."""
+    extra_body: dict[str, object] = Field(default_factory=dict)
+    """Further fields of the request as the server knows them, sent as they are."""
+    timeout_s: float = Field(default=300, gt=0)
+    """Seconds after which one try of a request is given up."""
+    max_tries: int = Field(default=6, ge=1, le=100)
+    """Tries of one request before the run stops, for failures that may pass (429, 5xx, connection, timeout)."""
+    concurrency: int = Field(default=16, ge=1, le=4096)
+    """Most requests under way at once."""
+
+    @model_validator(mode="after")
+    def check_model(self) -> TeacherSettings:
+        if self.kind == "openai" and not (self.model or "").strip():
+            raise ValueError("model: required for an openai teacher; name one in the recipe or with --model")
+        return self
+
+
+class PromptSettings(Settings):
+    """The text that asks for new tasks."""
+
+    file: str = "generate.txt"
+    """A path, seen from the recipe's folder or from here, or the name of a shipped prompt."""
+    num_tasks: int = Field(default=20, ge=2, le=200)
+    """How many tasks the list is to have, the shown ones included; for the text's field {num_tasks}."""
+    num_seeds: int = Field(default=3, ge=1, le=50)
+    """How many seed tasks are shown, drawn anew for each request."""
+
+    @model_validator(mode="after")
+    def check_room_for_new_tasks(self) -> PromptSettings:
+        if self.num_seeds >= self.num_tasks:
+            raise ValueError(f"num_seeds ({self.num_seeds}) leaves no task to ask for of num_tasks ({self.num_tasks})")
+        return self
+
+
+class RuleSettings(Settings):
+    """Which tasks are refused.  The key of a rule is the reason under which it refuses; the first that does counts."""
+
+    too_short: int = Field(default=4, ge=0)
+    """Refuse an instruction of fewer words than this; 0: off.  (Original: 3 words or fewer.)"""
+    too_long: int = Field(default=150, ge=0)
+    """Refuse an instruction of more words than this; 0: off.  (Original.)"""
+    unsuitable_word: tuple[str, ...] = ()
+    """Refuse an instruction that holds one of these as whole words, in any case.  (Original, with its own list.)"""
+    write_a_program: bool = True
+    """Refuse an instruction that opens with "Write a program".  (Original.)"""
+    opens_with_punctuation: bool = True
+    """Refuse an instruction whose first character is ASCII punctuation.  (Original.)"""
+    opens_with_non_ascii: bool = True
+    """Refuse an instruction whose first character is not ASCII; switch off for other languages.  (Original.)"""
+    empty_output: bool = False
+    """Refuse a task without an output."""
+    no_output: bool = False
+    """Refuse an output that says there is none: "No output", "<nooutput>", "N/A", "<noinput>"."""
+    merged_tasks: bool = False
+    """Refuse a text that holds the label of another task ("18. Instruction:")."""
+    cut_ending: bool = False
+    """Refuse an output that stops in the middle of a sentence, judged by a narrow rule that spares lists and code."""
+    repeats_instruction: bool = False
+    """Refuse an input that only repeats the instruction, or an instruction that holds its whole long input."""
+    repeats_input: bool = False
+    """Refuse an output that is the input, unchanged."""
+    asks_for_picture: bool = False
+    """Refuse an instruction to make or look at something visual or audible, which a text model cannot."""
+    attachment: bool = False
+    """Refuse a task that refers to something attached or shown elsewhere."""
+    url: bool = False
+    """Refuse a task whose instruction or input holds a web address: its content would be made up."""
+    refusal: bool = False
+    """Refuse an output in which the teacher declines ("As an AI ...", "I'm sorry, but I cannot ...")."""
+
+
+class NoveltySettings(Settings):
+    """A task is kept only if its instruction is new against the seeds and everything accepted so far."""
+
+    threshold: float = Field(default=0.7, gt=0, le=1)
+    """Refuse when ROUGE-L F is strictly over this; 1: everything is new."""
+    tokenizer: Literal["rouge", "unicode"] = "rouge"
+    """`rouge`: runs of a-z and 0-9, as rouge_score; `unicode`: words of any script."""
+
+
+class GenerateRecipe(Settings):
+    """A run of `alpaca generate`."""
+
+    kind: Literal["generate"]
+    """The command this recipe is for."""
+    num: int | None = Field(default=None, ge=1)
+    """How many accepted examples end the run; the flag --num goes before."""
+    seed: int = 0
+    """Seed of the random choice of seed tasks: request k depends on (seed, k) alone."""
+    seeds: str = "seed_tasks.jsonl"
+    """The seed tasks: a path, seen from the recipe's folder or from here, or the name of a shipped file."""
+    teacher: TeacherSettings = Field(default_factory=TeacherSettings)
+    prompt: PromptSettings = PromptSettings()
+    rules: RuleSettings = RuleSettings()
+    novelty: NoveltySettings = NoveltySettings()
+    patience: int = Field(default=30, ge=1)
+    """Completions in a row without one accepted task after which the run stops, since it would only cost."""
+
+
+Recipe = GenerateRecipe
+KINDS: dict[str, type[Recipe]] = {"generate": GenerateRecipe}
+
+_R = TypeVar("_R", bound=Recipe)
+
+
+def find_recipe(name: str) -> Path:
+    """The file of a recipe by path or shipped name.  Raises UsageError that lists the shipped names."""
+    return find(name, "recipes")
+
+
+def check(document: Document) -> Recipe:
+    """The recipe in a document, of whichever kind it says.  Raises RecipeError that lists every mistake."""
+    kind = document.data.get("kind")
+    model = KINDS.get(kind) if isinstance(kind, str) else None
+    if model is None:
+        found = "nothing" if kind is None else repr(kind)
+        expected = " or ".join(KINDS)
+        raise RecipeError(f"kind: expected {expected}, found {found}", where=document.place(["kind"]))
+    return document.check(model)
+
+
+def load(path: Path, assignments: Sequence[str] = ()) -> Recipe:
+    """The recipe in a file, with `key.path=value` assignments applied.  Raises RecipeError with path:line:col."""
+    document = yamlfile.read(path)
+    document.override(assignments)
+    return check(document)
