@@ -23,20 +23,20 @@ def recipe_names() -> list[str]:
     return sorted(path.stem for path in shipped_dir("recipes").glob("*.yaml"))
 
 
-def find(name: str, kind: str, *, beside: Path | None = None) -> Path:
-    """The file that `name` means: a path that exists (also as seen from `beside`), else a shipped file of `kind`.
+def find(name: str, kind: str, *, beside: Path = Path()) -> Path:
+    """The file that `name` means: a path as seen from `beside`, else a shipped file of `kind`.
 
+    `beside` is the folder of the recipe that holds the name, or the working directory for a flag.
     Raises UsageError that lists the shipped names.
     """
-    asked = Path(name)
-    places = [asked] if beside is None or asked.is_absolute() else [beside / asked, asked]
-    if asked.name == name:
-        folder = shipped_dir(kind)
-        places += [folder / name, folder / f"{name}.yaml"]
-    for place in places:
-        if place.is_file():
-            return place
+    asked = beside / name
+    if asked.is_file():
+        return asked
+    if Path(name).name == name:
+        for place in (shipped_dir(kind) / name, shipped_dir(kind) / f"{name}.yaml"):
+            if place.is_file():
+                return place
     if asked.is_dir():
         raise UsageError("expected a file, found a directory", where=name)
     names = recipe_names() if kind == "recipes" else sorted(path.name for path in shipped_dir(kind).iterdir())
-    raise UsageError(f"no such file in {kind}, nor a path", where=name, hint=f"shipped {kind}: {', '.join(names)}")
+    raise UsageError(f"no such file, nor a shipped one of {kind}", where=name, hint=f"{kind}: {', '.join(names)}")

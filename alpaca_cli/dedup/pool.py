@@ -98,8 +98,6 @@ class Block:
         return Match(int(near[best]), float(scores[best])) if scores[best] > threshold else None
 
     def _row(self, index: int) -> npt.NDArray[np.int32]:
-        if not self._admitted:
-            return self._lcs_pool[index]
         return np.concatenate([self._lcs_pool[index], self._lcs_block[index, self._admitted]])
 
 

@@ -9,11 +9,9 @@ import random
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from alpaca_cli.data.example import SeedTask
 from alpaca_cli.data.files import sha256
-from alpaca_cli.errors import UsageError
 
 NO_INPUT = "<noinput>"
 
@@ -43,25 +41,11 @@ class RequestMaker:
     num_seeds: int
     seed: int
 
-    def __post_init__(self) -> None:
-        if self.num_seeds > len(self.seed_tasks):
-            raise UsageError(
-                f"prompt.num_seeds is {self.num_seeds}, but there are only {len(self.seed_tasks)} seed tasks",
-                hint="give more seed tasks with --seeds, or lower prompt.num_seeds",
-            )
-
     def request(self, k: int) -> Request:
         """The request of number k, from 0."""
         tasks = draw(self.seed_tasks, self.num_seeds, f"{self.seed}:{k}")
         text = render(self.prompt, tasks, self.num_tasks)
         return Request(k, tuple(task.id for task in tasks), text, len(tasks) + 1)
-
-
-def check_prompt(text: str, path: Path) -> str:
-    """The text of a prompt file without blank ends.  Raises UsageError if there is nothing in it."""
-    if not text.strip():
-        raise UsageError("the prompt is empty", where=str(path), hint="write the request for tasks into it")
-    return text.strip()
 
 
 def draw(tasks: Sequence[SeedTask], count: int, seed: str) -> list[SeedTask]:

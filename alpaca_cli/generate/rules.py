@@ -29,9 +29,10 @@ _NO_OUTPUT = re.compile(
 _URL = re.compile(r"https?://|\bwww\.[a-z0-9-]+\.|\b[a-z0-9-]+\.(?:com|org|net|edu|gov|io)(?:/|\b)", re.IGNORECASE)
 _EMAIL = re.compile(r"\S+@\S+")
 _VISIBLE = (
-    r"(?:images?|pictures?|photos?|photographs?|drawings?|(?<!character )(?<!biographical )sketch(?:es)?|illustrations?|paintings?|logos?|posters?"
-    r"|infographics?|memes?|gifs?|icons?|diagrams?|flow ?charts?|charts?|graphs?|screenshots?|videos?|animations?"
-    r"|audio(?: clips?| recordings?)?|sound clips?|podcast episodes?|slideshows?)"
+    r"(?:images?|pictures?|photos?|photographs?|drawings?|(?<!character )(?<!biographical )sketch(?:es)?"
+    r"|illustrations?|paintings?|logos?|posters?|infographics?|memes?|gifs?|icons?|diagrams?|flow ?charts?|charts?"
+    r"|graphs?|screenshots?|videos?|animations?|audio(?: clips?| recordings?)?|sound clips?|podcast episodes?"
+    r"|slideshows?)"
 )
 _MAKE = (
     r"(?:draw|sketch|paint|plot|design|create|make|generate|produce|construct|build|illustrate|render|record|film"
@@ -61,19 +62,29 @@ _ATTACHMENT = re.compile(
     re.IGNORECASE,
 )
 _REFUSAL = re.compile(
-    r"^\W*(?:(?:i(?:'|’)?m|i am) (?:very |really |so )?(?:sorry|afraid),? (?:but |that )?(?:i|as|this)\b"
-    r"|(?:sorry|apologies|unfortunately),? (?:but )?(?:i (?:can|am|do)|as an?)\b|as an? (?:ai|artificial|large language)\b"
-    r"|i (?:cannot|can(?:'|’)t|can not|am unable to|am not able to|won(?:'|’)t) (?:directly |actually )?(?:provide|help|assist"
-    r"|do (?:this|that)|fulfil|complete|generate|create|access|answer|comply|perform|process|view|see|browse|open|write"
-    r"|respond|draw|play)|i (?:do not|don(?:'|’)t) have (?:access|the ability)|my apologies, (?:but )?i (?:cannot|can))"
-    r"|\bas an? (?:ai|artificial intelligence)(?: language)? (?:model|assistant),",
+    r"^\W*(?:"
+    r"(?:i(?:'|’)?m|i am) (?:very |really |so )?(?:sorry|afraid),? (?:but |that )?(?:i|as|this)\b"
+    r"|(?:sorry|apologies|unfortunately),? (?:but )?(?:i (?:can|am|do)|as an?)\b"
+    r"|as an? (?:ai|artificial|large language)\b"
+    r"|i (?:cannot|can(?:'|’)t|can not|am unable to|am not able to|won(?:'|’)t) (?:directly |actually )?"
+    r"(?:provide|help|assist|do (?:this|that)|fulfil|complete|generate|create|access|answer|comply|perform|process"
+    r"|view|see|browse|open|write|respond|draw|play)"
+    r"|i (?:do not|don(?:'|’)t) have (?:access|the ability)"
+    r"|my apologies, (?:but )?i (?:cannot|can)"
+    r")|\bas an? (?:ai|artificial intelligence)(?: language)? (?:model|assistant),",
     re.IGNORECASE,
 )
 # Words after which no English sentence ends: an output that stops at one was cut.
+# fmt: off
 _DANGLING = frozenset(
-    "a an the and or but than that which whose because if when while is are was were be been has have had will would "
-    "could should may might must its their his her your our my these those such very between during including".split()
+    [
+        "a", "an", "the", "and", "or", "but", "than", "that", "which", "whose", "because", "if", "when",
+        "while", "is", "are", "was", "were", "be", "been", "has", "have", "had", "will", "would", "could",
+        "should", "may", "might", "must", "its", "their", "his", "her", "your", "our", "my", "these", "those",
+        "such", "very", "between", "during", "including",
+    ]
 )
+# fmt: on
 _CUT_YEAR = re.compile(
     r"\b(?:in|by|since|from|to|until|of|and|(?:january|february|march|april|may|june|july|august|september|october"
     r"|november|december)(?: \d{1,2}(?:st|nd|rd|th)?,?)?) 20$",

@@ -1,4 +1,4 @@
-"""Answers about numbers, data, code and formats: each check works the answer out again and asserts that it is stated."""
+"""Answers about numbers, data, code and formats: each check works the answer out again and finds it stated."""
 
 import ast
 import csv

@@ -1,0 +1,230 @@
+"""`alpaca generate`: flags in, one call, words out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from alpaca_cli.cli import options, screen
+
+if TYPE_CHECKING:
+    from alpaca_cli.generate.loop import Progress
+    from alpaca_cli.generate.run import Result
+    from alpaca_cli.recipe import GenerateRecipe
+
+
+def generate(
+    num: Annotated[
+        int | None,
+        typer.Option(
+            "--num", "-n", min=1, metavar="NUM", help="How many accepted examples to end with.", show_default=False
+        ),
+    ] = None,
+    recipe: Annotated[
+        str,
+        typer.Option(
+            "--recipe",
+            "-r",
+            metavar="RECIPE",
+            help="Recipe, by path or shipped name.",
+            autocompletion=options.complete_recipe,
+        ),
+    ] = "generate",
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="DIR", help="Run folder; a run in it is taken up again.")
+    ] = Path("runs/generate"),
+    teacher: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND",
+            help="openai (any compatible server) or rehearsal (built in, offline, no intelligence).",
+            autocompletion=options.complete_teacher,
+            show_default=False,
+        ),
+    ] = None,
+    base_url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", help="Where the teacher's API begins, e.g. http://localhost:8000/v1.", show_default=False
+        ),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The teacher's name for its model.", show_default=False)
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Seed tasks, in self-instruct's JSONL.", show_default=False)
+    ] = None,
+    prompt: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Text that asks for tasks.", show_default=False)
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(metavar="INT", help="Seed of the random choices.", show_default=False)
+    ] = None,
+    set_: options.Set = None,
+    json: options.Json = False,
+) -> None:
+    """Make a dataset: ask a teacher for new tasks.
+
+    Ends when NUM of them are accepted.  After a stop of any kind the same command goes on where it was; what was paid
+    is never asked again.
+
+    Example: alpaca generate --num 200 --teacher rehearsal --out runs/first
+    """
+    from alpaca_cli import yamlfile
+    from alpaca_cli.data.shipped import find
+    from alpaca_cli.recipe import check, find_recipe
+
+    path = find_recipe(recipe)
+    document = yamlfile.read(path)
+    document.override(set_ or [])
+    if teacher == "rehearsal":
+        document.put(("teacher",), _rehearsal_settings(document.data.get("teacher")), source="--teacher")
+    flags = {
+        ("num",): num,
+        ("seed",): seed,
+        ("seeds",): str(find(seeds, "prompts").absolute()) if seeds else None,
+        ("prompt", "file"): str(find(prompt, "prompts").absolute()) if prompt else None,
+        ("teacher", "kind"): teacher,
+        ("teacher", "base_url"): base_url,
+        ("teacher", "model"): model,
+    }
+    for keys, value in flags.items():
+        if value is not None:
+            document.put(keys, value, source=f"--{keys[-1].replace('_', '-').replace('file', 'prompt')}")
+    result = run(check(document), out, beside=path.parent)
+    if json:
+        screen.emit_json({"folder": str(result.folder), "dataset": str(result.dataset), **_numbers(result)})
+    else:
+        screen.emit(str(result.dataset))
+
+
+def run(recipe: GenerateRecipe, out: Path, *, beside: Path) -> Result:
+    """Run a recipe with the screen as listener; the rehearsal teacher is started where it is asked for."""
+    from contextlib import ExitStack
+    from os import environ
+
+    from alpaca_cli.generate.run import Address, address
+    from alpaca_cli.generate.run import generate as generate_run
+    from alpaca_cli.rehearsal.server import RehearsalServer
+
+    with ExitStack() as stack:
+        if recipe.teacher.kind == "rehearsal":
+            server = stack.enter_context(RehearsalServer())
+            at = Address(server.base_url, "rehearsal")
+            who = "the rehearsal teacher (built in, offline, without intelligence)"
+        else:
+            at = address(recipe.teacher, environ)
+            who = f"{recipe.teacher.model} at {at.base_url}"
+        screen.say(f"generate: {_count(recipe.num or 0, 'example')} from {who}, into {out}")
+        view = stack.enter_context(_View())
+        try:
+            result = generate_run(recipe, out, at=at, listener=view, beside=beside)
+        except BaseException:
+            view.stopped(out)
+            raise
+    _summarise(result)
+    return result
+
+
+class _View:
+    """The live view of a run: what the loop tells, on the screen."""
+
+    def __init__(self) -> None:
+        self._ticker = screen.Ticker()
+        self._last: Progress | None = None
+
+    def __enter__(self) -> _View:
+        self._ticker.__enter__()
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self._ticker.__exit__(*details)
+
+    def note(self, text: str) -> None:
+        screen.note(text)
+
+    def progress(self, progress: Progress) -> None:
+        self._last = progress
+        self._ticker.show(_line(progress), _block(progress))
+
+    def stopped(self, out: Path) -> None:
+        """What there is, when the run ends before its end."""
+        if self._last is not None:
+            self._ticker.__exit__()
+            screen.say(f"stopped: {_line(self._last)}; all of it is kept in {out}")
+            screen.say("the same command goes on from here")
+
+
+def _rehearsal_settings(settings: object) -> dict[str, object]:
+    """The recipe's teacher, turned into the rehearsal: its address, model and reasoning are another teacher's."""
+    kept = dict(settings) if isinstance(settings, dict) else {}
+    for key in ("base_url", "model", "reasoning_effort", "extra_body"):
+        kept.pop(key, None)
+    return {**kept, "kind": "rehearsal", "model": "rehearsal"}
+
+
+def _line(progress: Progress) -> str:
+    parts = [
+        f"kept {progress.kept:,} of {progress.num:,} ({progress.kept / progress.num:.0%})",
+        f"{_count(progress.num_completions, 'completion')}",
+        f"{progress.prompt_tokens + progress.completion_tokens:,} tokens",
+    ]
+    if left := _seconds_left(progress):
+        parts.append(f"{screen.duration(left)} left")
+    return ", ".join(parts)
+
+
+def _block(progress: Progress) -> list[str]:
+    new = progress.kept - progress.num_kept_before
+    rate = f"{new / progress.seconds * 60:,.0f} examples a minute" if progress.seconds > 1 and new else "beginning"
+    left = _seconds_left(progress)
+    refused = ", ".join(f"{name} {count:,}" for name, count in progress.reasons.most_common(5))
+    retries = f", {_count(progress.num_retries, 'retry', 'retries')}" if progress.num_retries else ""
+    share = progress.kept / progress.num
+    return [
+        f"  kept     {progress.kept:,} of {progress.num:,}  {screen.bar(share)}  {share:.0%}",
+        f"  speed    {rate}" + (f", {screen.duration(left)} left" if left else ""),
+        f"  asked    {_count(progress.num_completions, 'completion')}, {progress.num_under_way} under way{retries}",
+        f"  tokens   {progress.prompt_tokens:,} in, {progress.completion_tokens:,} out",
+        f"  refused  {refused or 'none'}",
+    ]
+
+
+def _seconds_left(progress: Progress) -> float | None:
+    new = progress.kept - progress.num_kept_before
+    if progress.seconds < 1 or not new:
+        return None
+    return (progress.num - progress.kept) * progress.seconds / new
+
+
+def _summarise(result: Result) -> None:
+    numbers = _numbers(result)
+    refused = numbers["refused"]
+    assert isinstance(refused, dict)
+    words = ", ".join(f"{name} {count:,}" for name, count in sorted(refused.items(), key=lambda pair: -pair[1]))
+    asked = "nothing was asked, the run was complete" if not result.num_asked else f"{result.num_asked:,} of them now"
+    screen.say(f"  kept      {numbers['kept']:,} examples, {numbers['with_input']:,} with an input")
+    screen.say(f"  refused   {sum(refused.values()):,} of {numbers['tasks']:,} tasks: {words or 'none'}")
+    screen.say(f"  paid      {_count(result.num_completions, 'completion')} ({asked})")
+    if result.num_over:
+        screen.say(f"  over      {_count(result.num_over, 'completion')} kept in the journal for a larger --num")
+    if numbers["completions_without_usage"]:
+        screen.say(
+            f"  unknown   tokens of {numbers['completions_without_usage']:,} completions: the server did not count"
+        )
+    screen.say(f"  dataset   {result.dataset}")
+
+
+def _numbers(result: Result) -> dict[str, object]:
+    return {
+        **result.report,
+        "completions_paid": result.num_completions,
+        "completions_over": result.num_over,
+        "completions_asked_now": result.num_asked,
+    }
+
+
+def _count(number: int, one: str, many: str | None = None) -> str:
+    return f"{number:,} {one if number == 1 else many or one + 's'}"

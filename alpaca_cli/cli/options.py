@@ -1,0 +1,47 @@
+"""What several commands take: their flags in one place, and the values that the shell completes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def complete_recipe(incomplete: str) -> list[str]:
+    """Names of the shipped recipes."""
+    from alpaca_cli.data.shipped import recipe_names
+
+    return [name for name in recipe_names() if name.startswith(incomplete)]
+
+
+def complete_format(incomplete: str) -> list[str]:
+    """Names of the dataset formats."""
+    from alpaca_cli.format.names import FORMAT_NAMES
+
+    return [name for name in FORMAT_NAMES if name.startswith(incomplete)]
+
+
+def complete_tokenizer(incomplete: str) -> list[str]:
+    """Names of the tokenizers for novelty."""
+    return [name for name in ("rouge", "unicode") if name.startswith(incomplete)]
+
+
+def complete_teacher(incomplete: str) -> list[str]:
+    """Kinds of teacher."""
+    return [name for name in ("openai", "rehearsal") if name.startswith(incomplete)]
+
+
+Data = Annotated[
+    Path, typer.Argument(metavar="DATA", help="Dataset in any format that `alpaca format` knows.", show_default=False)
+]
+Out = Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="File to write.", show_default=False)]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite what exists.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave malformed rows out, and count them.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Change a value of the recipe; may be given again.", show_default=False
+    ),
+]

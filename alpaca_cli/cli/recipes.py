@@ -1,0 +1,80 @@
+"""`alpaca recipes list | show | validate`: flags in, one call, words out."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from alpaca_cli.cli import options, screen
+
+app = typer.Typer(
+    help="List, show and check recipes.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="RECIPE", help="Path or shipped name.", autocompletion=options.complete_recipe, show_default=False
+    ),
+]
+
+
+@app.command("list")
+def list_recipes(json: options.Json = False) -> None:
+    """List the shipped recipes.
+
+    Example: alpaca recipes list
+    """
+    from alpaca_cli.data.shipped import recipe_names, shipped_dir
+
+    rows = []
+    for name in recipe_names():
+        path = shipped_dir("recipes") / f"{name}.yaml"
+        rows.append({"name": name, "path": str(path), "about": _about(path.read_text(encoding="utf-8"))})
+    if json:
+        screen.emit_json(rows)
+    else:
+        width = max(len(row["name"]) for row in rows)
+        for row in rows:
+            screen.emit(f"{row['name']:{width}}  {row['about']}")
+
+
+@app.command("show")
+def show(recipe: Name, resolved: Annotated[bool, typer.Option(help="With every default written out.")] = False) -> None:
+    """Print a recipe, to start your own from.
+
+    Example: alpaca recipes show generate > mine.yaml
+    """
+    from alpaca_cli import yamlfile
+    from alpaca_cli.recipe import find_recipe, load
+
+    path = find_recipe(recipe)
+    screen.emit((yamlfile.dump(load(path)) if resolved else path.read_text(encoding="utf-8")).rstrip("\n"))
+
+
+@app.command("validate")
+def validate(recipe: Name, set_: options.Set = None, json: options.Json = False) -> None:
+    """Check a recipe and the files it names.
+
+    Every mistake is told at once, with its line and column.
+
+    Example: alpaca recipes validate mine.yaml
+    """
+    from alpaca_cli.generate.inputs import load_inputs
+    from alpaca_cli.recipe import find_recipe, load
+
+    path = find_recipe(recipe)
+    checked = load(path, set_ or [])
+    load_inputs(checked, beside=path.parent)
+    if json:
+        screen.emit_json({"path": str(path), "kind": checked.kind, "is_valid": True})
+    else:
+        screen.say(f"{path}: a valid recipe for alpaca {checked.kind}")
+
+
+def _about(text: str) -> str:
+    """The first line of the comment with which a recipe begins."""
+    first = text.splitlines()[0] if text else ""
+    return first.lstrip("# ").rstrip(".")

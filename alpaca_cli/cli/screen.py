@@ -1,0 +1,147 @@
+"""The terminal, and the only module that writes to it.
+
+stdout is data, stderr is talk.  Colour only on a terminal and never under NO_COLOR; something that moves only on a
+terminal, plain lines every ten seconds elsewhere.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from alpaca_cli.errors import Problem
+
+if TYPE_CHECKING:
+    from rich.live import Live
+
+MAX_PROBLEMS = 50
+LINE_EVERY_S = 10.0
+_STYLES = {"red": "31;1", "yellow": "33", "bold": "1", "dim": "2"}
+
+
+def say(text: str = "") -> None:
+    """A line of talk, on stderr."""
+    print(_printable(text), file=sys.stderr, flush=True)
+
+
+def emit(text: str) -> None:
+    """A line of data, on stdout."""
+    print(_printable(text, sys.stdout.encoding), flush=True)
+
+
+def emit_json(value: object) -> None:
+    """A machine-readable result, on stdout."""
+    emit(json.dumps(value, ensure_ascii=True, indent=2))
+
+
+def note(text: str) -> None:
+    """Something the user should know, while work goes on."""
+    say(f"{paint('note:', 'yellow')} {text}")
+
+
+def fail(problems: Sequence[Problem]) -> None:
+    """What is wrong, a line or two each; of very many the first fifty and their number."""
+    for problem in problems[:MAX_PROBLEMS]:
+        say(f"{paint('error:', 'red')} {problem}")
+        if problem.hint:
+            say(f"{paint('hint:', 'yellow')} {problem.hint}")
+    if len(problems) > MAX_PROBLEMS:
+        say(f"{paint('error:', 'red')} and {len(problems) - MAX_PROBLEMS:,} more; --json lists them all")
+
+
+def paint(text: str, style: str) -> str:
+    """`text` in a style (red, yellow, bold, dim), where stderr is a terminal that wants colour."""
+    return f"\033[{_STYLES[style]}m{text}\033[0m" if _wants_colour() else text
+
+
+def is_terminal() -> bool:
+    """Whether talk goes to a person's terminal that can redraw."""
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
+class Ticker:
+    """Shows how work moves: a block that is redrawn on a terminal, a plain line every ten seconds elsewhere.
+
+    Use it inside `with`; lines said meanwhile stand above the block.
+    """
+
+    def __init__(self) -> None:
+        self._live: Live | None = None
+        self._last = time.monotonic()
+
+    def __enter__(self) -> Ticker:
+        if is_terminal():
+            from rich.console import Console
+            from rich.live import Live
+
+            console = Console(stderr=True, no_color=not _wants_colour(), highlight=False)
+            self._live = Live(console=console, refresh_per_second=8, transient=True)
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def show(self, line: str, block: Sequence[str] = ()) -> None:
+        """The state now: `block` (or `line`) is for a terminal, `line` for a log."""
+        if self._live is not None:
+            from rich.text import Text
+
+            self._live.update(Text("\n".join(block or [line])))
+        elif time.monotonic() - self._last >= LINE_EVERY_S:
+            self._last = time.monotonic()
+            say(line)
+
+
+def bar(fraction: float, width: int = 30) -> str:
+    """A bar of `width` characters, filled to `fraction` (0 to 1)."""
+    filled = round(max(0.0, min(1.0, fraction)) * width)
+    return "━" * filled + "─" * (width - filled)
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: 8 s, 1 min 51 s, 2 h 05 min.
+
+    >>> [duration(8.2), duration(111), duration(7500)]
+    ['8 s', '1 min 51 s', '2 h 05 min']
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+
+
+def _wants_colour() -> bool:
+    return is_terminal() and not os.environ.get("NO_COLOR")
+
+
+def _printable(text: str, encoding: str | None = None) -> str:
+    """`text` without what the stream cannot write, and without control characters that would command a terminal."""
+    safe = "".join(char if char in "\n\t\033" or char.isprintable() else ascii(char)[1:-1] for char in text)
+    encoding = encoding or sys.stderr.encoding or "utf-8"
+    return safe.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def flush() -> None:
+    """Make a closed pipe show itself now, inside the error boundary."""
+    streams: list[Any] = [sys.stdout, sys.stderr]
+    for stream in streams:
+        stream.flush()
+
+
+def skipped(problems: Sequence[Problem], num_rows: int) -> None:
+    """Rows that were left out because they are malformed: how many, and the first of them."""
+    if not num_rows:
+        return
+    note(f"{num_rows:,} malformed row{'s' if num_rows != 1 else ''} left out")
+    for problem in problems[:MAX_PROBLEMS]:
+        say(f"  {problem}")
+    if len(problems) > MAX_PROBLEMS:
+        say(f"  and {len(problems) - MAX_PROBLEMS:,} more")

@@ -1,0 +1,214 @@
+"""The loop: keep the teacher busy until enough tasks are accepted; journal each completion before looking at it.
+
+It never asks a journalled request again, and asks no more at once than the missing tasks are likely to need.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+from alpaca_cli.data.journal import Completion, Journal
+from alpaca_cli.errors import TeacherError
+from alpaca_cli.generate.prompt import RequestMaker
+from alpaca_cli.generate.replay import Replay
+from alpaca_cli.generate.teacher import Teacher
+from alpaca_cli.recipe import GenerateRecipe
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How a run stands: what a live view shows."""
+
+    kept: int
+    num: int
+    num_kept_before: int
+    """Accepted examples that this process found in the journal when it began."""
+    num_tasks: int
+    """Tasks looked at, accepted or refused."""
+    num_completions: int
+    """Completions in the journal."""
+    num_under_way: int
+    num_retries: int
+    """Tries of this process beyond the first of each request."""
+    prompt_tokens: int
+    completion_tokens: int
+    reasons: Counter[str]
+    seconds: float
+    """Since this process began to ask."""
+
+
+class Listener(Protocol):
+    """What hears of a run while it goes on."""
+
+    def note(self, text: str) -> None:
+        """One line that the user should know."""
+
+    def progress(self, progress: Progress) -> None:
+        """The run has moved."""
+
+
+class Loop:
+    """One process's part of a run."""
+
+    def __init__(
+        self,
+        recipe: GenerateRecipe,
+        *,
+        teacher: Teacher,
+        maker: RequestMaker,
+        replay: Replay,
+        journal: Journal,
+        listener: Listener,
+    ) -> None:
+        self._recipe = recipe
+        self._teacher = teacher
+        self._maker = maker
+        self._replay = replay
+        self._journal = journal
+        self._listener = listener
+        self._num_kept_before = len(replay.accepted)
+        self._num_new = 0
+        self._num_retries = 0
+        self._error: TeacherError | None = None
+        self._interrupted = False
+        self._under_way: set[asyncio.Task[Completion]] = set()
+        self._numbers = self._missing_numbers()
+        self._tokens = Counter[str]()
+        for completion in journal.completions.values():
+            self._tokens.update(completion.usage or {})
+        self._began = time.monotonic()
+
+    async def run(self) -> None:
+        """Until enough tasks are accepted.
+
+        Raises TeacherError when the teacher fails for good or gives nothing usable, and KeyboardInterrupt after Ctrl-C;
+        in both cases what was under way, and so will be paid, has been waited for and journalled.
+        """
+        with _on_interrupt(self._interrupt):
+            self._listener.progress(self._progress())
+            while not self._replay.is_done:
+                self._fill()
+                if not self._under_way:
+                    break
+                done, self._under_way = await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
+                self._take(done)
+            await self._drain()
+        if self._interrupted:
+            raise KeyboardInterrupt
+        if self._error is not None:
+            raise self._error
+
+    def _missing_numbers(self) -> Iterator[int]:
+        k = 0
+        while True:
+            if k not in self._journal.completions:
+                yield k
+            k += 1
+
+    def _fill(self) -> None:
+        while self._error is None and not self._interrupted and len(self._under_way) < self._room():
+            request = self._maker.request(next(self._numbers))
+            self._under_way.add(asyncio.create_task(self._teacher.ask(request)))
+
+    def _room(self) -> int:
+        """How many requests may be under way: the first goes alone, the last are no more than are likely needed."""
+        if self._num_new == 0:
+            return 1
+        missing = self._replay.num - len(self._replay.accepted)
+        per_completion = max(len(self._replay.accepted), 1) / max(len(self._replay.used), 1)
+        needed = math.ceil(missing / per_completion) - self._replay.num_waiting
+        return max(1, min(self._recipe.teacher.concurrency, needed))
+
+    def _take(self, done: set[asyncio.Task[Completion]]) -> None:
+        """Journal what came, then look at it; the first failure ends the asking."""
+        for task in sorted(done, key=lambda task: task.exception() is not None):
+            error = task.exception()
+            if error is None:
+                completion = task.result()
+                self._journal.append(completion)
+                self._num_new += 1
+                self._num_retries += completion.tries - 1
+                self._tokens.update(completion.usage or {})
+                self._replay.offer(completion)
+            elif isinstance(error, TeacherError):
+                self._fail(error)
+            else:
+                raise error
+        barren = min(self._replay.num_barren, self._num_new)
+        if barren >= self._recipe.patience and not self._replay.is_done:
+            self._fail(self._barren(barren))
+        self._listener.progress(self._progress())
+
+    def _fail(self, error: TeacherError) -> None:
+        if self._error is None:
+            self._error = error
+            self._teacher.stop()
+
+    async def _drain(self) -> None:
+        """Wait for what is under way: it is being paid."""
+        self._teacher.stop()
+        while self._under_way:
+            done, self._under_way = await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
+            self._take(done)
+
+    def _interrupt(self) -> None:
+        """First Ctrl-C: ask no more, wait for what is under way.  Second: leave at once."""
+        if self._interrupted:
+            for task in self._under_way:
+                task.cancel()
+            raise KeyboardInterrupt
+        self._interrupted = True
+        self._teacher.stop()
+        if self._under_way:
+            count = len(self._under_way)
+            self._listener.note(f"waiting for {count} paid answers under way; Ctrl-C again leaves at once without them")
+
+    def _barren(self, count: int) -> TeacherError:
+        reasons = ", ".join(f"{reason} {number:,}" for reason, number in self._replay.reasons.most_common(4))
+        last = " ".join(self._replay.used[-1].text.split())
+        excerpt = f"{last[:160]}..." if len(last) > 160 else last
+        return TeacherError(
+            f"{count} completions in a row gave no accepted task ({reasons or 'no task was found in them'}); "
+            f"the last one reads: {excerpt!r}",
+            hint="look at journal.jsonl; a model that does not follow the prompt needs another --prompt or --model "
+            "(a base model: --set teacher.api=completions)",
+        )
+
+    def _progress(self) -> Progress:
+        replay = self._replay
+        return Progress(
+            kept=len(replay.accepted),
+            num=replay.num,
+            num_kept_before=self._num_kept_before,
+            num_tasks=len(replay.accepted) + len(replay.refused),
+            num_completions=len(self._journal.completions),
+            num_under_way=len(self._under_way),
+            num_retries=self._num_retries,
+            prompt_tokens=self._tokens["prompt_tokens"],
+            completion_tokens=self._tokens["completion_tokens"],
+            reasons=replay.reasons,
+            seconds=time.monotonic() - self._began,
+        )
+
+
+@contextmanager
+def _on_interrupt(react: Callable[[], None]) -> Iterator[None]:
+    """Ctrl-C calls `react` inside the event loop, where the platform and the thread allow it."""
+    loop = asyncio.get_running_loop()
+    try:
+        loop.add_signal_handler(signal.SIGINT, react)
+    except (NotImplementedError, ValueError, RuntimeError):
+        yield  # Windows, or not the main thread: Ctrl-C keeps its usual meaning
+        return
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)

@@ -1,0 +1,135 @@
+"""Completions to accepted and refused tasks: a pure replay in order of request number.
+
+Completions may come in any order; each waits until all before it have been looked at.  So what is accepted is a
+function of the recipe, the seeds and the completions alone, whatever the concurrency, the crashes and the resumes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from alpaca_cli.data.example import Example, SeedTask
+from alpaca_cli.data.journal import Completion
+from alpaca_cli.dedup.pool import Block, Pool
+from alpaca_cli.generate.parse import Task, parse
+from alpaca_cli.generate.rules import RULES, refuse
+from alpaca_cli.recipe import GenerateRecipe
+
+NOT_NOVEL = "not_novel"
+DEFECTS = ("malformed", "truncated")
+REASONS = (*DEFECTS, *RULES, NOT_NOVEL)
+NUM_MOST_SIMILAR = 10  # Source: stanford_alpaca generate_instruction.py L190-192
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where an accepted example comes from, and how near it is to what was there before it."""
+
+    k: int
+    position: int
+    most_similar: dict[str, float]
+    """The ten most similar instructions of the pool with their ROUGE-L F, most similar first."""
+    average_similarity: float
+    """Mean F over the whole pool, seeds included."""
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A task that was not accepted, and why."""
+
+    k: int
+    task: Task
+    reason: str
+    repeats: str | None = None
+    score: float | None = None
+
+
+@dataclass
+class Replay:
+    """Looks at completions in order of k until `num` tasks are accepted; what comes after is not looked at."""
+
+    recipe: GenerateRecipe
+    seed_tasks: Sequence[SeedTask]
+    num: int
+    accepted: list[Example] = field(default_factory=list)
+    provenance: list[Provenance] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
+    used: list[Completion] = field(default_factory=list)
+    """The completions looked at, in order of k; the last may have been looked at in part."""
+    num_barren: int = 0
+    """How many of the last completions, in a row, gave no accepted task."""
+
+    def __post_init__(self) -> None:
+        self._waiting: dict[int, Completion] = {}
+        self._pool_texts = [task.example.instruction for task in self.seed_tasks]
+        self._pool = Pool(self.recipe.novelty.tokenizer)
+        self._pool.extend(self._pool_texts)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether enough tasks are accepted."""
+        return len(self.accepted) >= self.num
+
+    @property
+    def next_k(self) -> int:
+        """The request whose completion is looked at next."""
+        return len(self.used)
+
+    @property
+    def num_waiting(self) -> int:
+        """Completions that came out of order and wait for an earlier one, or came after the end."""
+        return len(self._waiting)
+
+    @property
+    def reasons(self) -> Counter[str]:
+        """How many tasks each reason refused."""
+        return Counter(refused.reason for refused in self.refused)
+
+    def offer(self, completion: Completion) -> None:
+        """Take a completion, and look at all whose turn has come."""
+        self._waiting[completion.k] = completion
+        while not self.is_done and self.next_k in self._waiting:
+            self._look_at(self._waiting.pop(self.next_k))
+
+    def _look_at(self, completion: Completion) -> None:
+        self.used.append(completion)
+        before = len(self.accepted)
+        next_number = len(completion.seed_ids) + 1
+        tasks = parse(completion.text, next_number=next_number, finish_reason=completion.finish_reason)
+        reasons = [task.defect or refuse(task.example, self.recipe.rules) for task in tasks]
+        block = self._pool.block([task.example.instruction for task in tasks])
+        for index, (task, reason) in enumerate(zip(tasks, reasons, strict=True)):
+            if self.is_done:
+                break
+            if reason:
+                self.refused.append(Refused(completion.k, task, reason))
+            else:
+                self._judge_novelty(block, index, task, completion.k)
+        self.num_barren = 0 if len(self.accepted) > before else self.num_barren + 1
+
+    def _judge_novelty(self, block: Block, index: int, task: Task, k: int) -> None:
+        scores = block.scores(index)
+        nearest = int(np.argmax(scores))
+        score = float(scores[nearest])
+        if score > self.recipe.novelty.threshold:
+            self.refused.append(Refused(k, task, NOT_NOVEL, self._pool_texts[nearest], score))
+            return
+        similar = {self._pool_texts[number]: round(float(scores[number]), 6) for number in _largest(scores)}
+        self.provenance.append(Provenance(k, task.position, similar, round(float(scores.mean()), 6)))
+        self.accepted.append(task.example)
+        block.admit(index)
+        self._pool_texts.append(task.example.instruction)
+
+
+def _largest(scores: npt.NDArray[np.float64]) -> list[int]:
+    """The places of the ten largest scores, largest first, the earlier of equals first."""
+    count = min(NUM_MOST_SIMILAR, len(scores))
+    smallest = np.partition(scores, len(scores) - count)[len(scores) - count]
+    (places,) = np.nonzero(scores >= smallest)
+    order = np.argsort(-scores[places], kind="stable")[:count]
+    return [int(place) for place in places[order]]

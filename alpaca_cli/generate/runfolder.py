@@ -1,0 +1,215 @@
+"""The run folder: what a run was told, what it paid for, and what was made of it.
+
+.lock                  held by the one process that may write
+recipe.resolved.yaml   what the run does; with the two copies below it can be run again anywhere
+prompt.txt, seed_tasks.jsonl
+versions.json          the versions of Python and of the packages the result hangs on, when it began
+journal.jsonl          every completion: the truth; never rewritten
+alpaca_data.json       the accepted examples      ─┐
+provenance.jsonl       where each comes from       │  pure functions of the files above: the same bytes
+refused.jsonl          the others, with reasons    │  whatever the concurrency, the crashes and the resumes
+report.json            the counts                 ─┘
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from alpaca_cli import __version__, yamlfile
+from alpaca_cli.data.files import read_bytes, reason, write_atomically, write_text
+from alpaca_cli.data.jsonl import dumps, write_json, write_jsonl
+from alpaca_cli.errors import UsageError
+from alpaca_cli.generate.inputs import Inputs
+from alpaca_cli.generate.replay import REASONS, Replay
+from alpaca_cli.recipe import GenerateRecipe
+
+RECIPE, PROMPT, SEEDS, VERSIONS, JOURNAL = (
+    "recipe.resolved.yaml",
+    "prompt.txt",
+    "seed_tasks.jsonl",
+    "versions.json",
+    "journal.jsonl",
+)
+DATASET, PROVENANCE, REFUSED, REPORT = "alpaca_data.json", "provenance.jsonl", "refused.jsonl", "report.json"
+_LOCK = ".lock"
+_OURS = frozenset([RECIPE, PROMPT, SEEDS, VERSIONS, JOURNAL, DATASET, PROVENANCE, REFUSED, REPORT, _LOCK])
+# What may differ when a run is taken up again, because it changes how fast a result comes and not what it is.
+_FREE = frozenset(
+    ["num", "patience", "seeds", "prompt.file"]  # seeds and prompt are compared by their bytes
+    + [f"teacher.{key}" for key in ("api_key_env", "timeout_s", "max_tries", "concurrency")]
+)
+
+
+class RunFolder:
+    """The files of one run.  Made by `opened`, which holds the lock as long as it lasts."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def journal_path(self) -> Path:
+        """Where the completions are."""
+        return self.path / JOURNAL
+
+    @property
+    def dataset_path(self) -> Path:
+        """Where the accepted examples are, in Stanford's form."""
+        return self.path / DATASET
+
+    def write_outputs(self, replay: Replay) -> None:
+        """Write the derived files, each whole or not at all; the report, which says how many there are, comes last."""
+        with write_atomically(self.path / DATASET) as stream:
+            # Stanford's bytes: a list, indent 4, without a final newline (utils.py L161-171); but text unescaped.
+            stream.write(dumps([example.as_dict() for example in replay.accepted], indent=4).encode("utf-8"))
+        write_jsonl(self.path / PROVENANCE, _provenance_rows(replay))
+        write_jsonl(self.path / REFUSED, _refused_rows(replay))
+        write_json(self.path / REPORT, report(replay))
+
+
+@contextmanager
+def opened(path: Path, recipe: GenerateRecipe, inputs: Inputs) -> Iterator[RunFolder]:
+    """The run folder at `path`, new or taken up again, locked against a second writer.
+
+    Raises UsageError if another process writes there, if the folder holds something else, or if it holds a run of
+    another recipe, prompt or seeds, whose difference the message shows.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path / _LOCK, timeout=0)
+        lock.acquire()
+    except Timeout:
+        hint = "wait for it, stop it, or choose another folder with --out"
+        raise UsageError("another process is writing to this run", where=str(path), hint=hint) from None
+    except FileExistsError:
+        raise UsageError("expected a folder, found a file", where=str(path), hint="choose another --out") from None
+    except OSError as error:
+        raise UsageError(f"cannot write: {reason(error)}", where=str(path), hint="choose another --out") from error
+    try:
+        folder = RunFolder(path)
+        _remove_leftovers(path)
+        if (path / RECIPE).exists():
+            _check_same(path, recipe, inputs)
+        else:
+            _check_empty(path)
+            write_text(path / PROMPT, inputs.prompt + "\n")
+            with write_atomically(path / SEEDS) as stream:
+                stream.write(inputs.seeds)
+            write_json(path / VERSIONS, versions())
+        inside = {"seeds": SEEDS, "prompt": recipe.prompt.model_copy(update={"file": PROMPT})}
+        write_text(path / RECIPE, yamlfile.dump(recipe.model_copy(update=inside)))
+        yield folder
+    finally:
+        lock.release()
+
+
+def report(replay: Replay) -> dict[str, Any]:
+    """The counts of a run, as `report.json` has them: of the completions that were looked at, in order of k."""
+    reasons = replay.reasons
+    finish = Counter(completion.finish_reason or "null" for completion in replay.used)
+    tokens = Counter[str]()
+    for completion in replay.used:
+        tokens.update(completion.usage or {})
+    return {
+        "num": replay.num,
+        "kept": len(replay.accepted),
+        "is_complete": replay.is_done,
+        "with_input": sum(bool(example.input) for example in replay.accepted),
+        "completions": len(replay.used),
+        "tasks": len(replay.accepted) + len(replay.refused),
+        "refused": {name: reasons[name] for name in REASONS if reasons[name]},
+        "finish_reasons": dict(sorted(finish.items())),
+        "tokens": {"prompt": tokens["prompt_tokens"], "completion": tokens["completion_tokens"]},
+        "completions_without_usage": sum(completion.usage is None for completion in replay.used),
+    }
+
+
+def versions() -> dict[str, str]:
+    """What the bytes of a result may hang on besides recipe and journal."""
+    packages = ("numpy", "openai", "pydantic", "rapidfuzz")
+    return {"alpaca": __version__, "python": platform.python_version(), **{name: version(name) for name in packages}}
+
+
+def _provenance_rows(replay: Replay) -> Iterator[dict[str, Any]]:
+    for row, origin in enumerate(replay.provenance):
+        yield {
+            "row": row,
+            "request": origin.k,
+            "position": origin.position,
+            "most_similar_instructions": origin.most_similar,
+            "avg_similarity_score": origin.average_similarity,
+        }
+
+
+def _refused_rows(replay: Replay) -> Iterator[dict[str, Any]]:
+    for refused in replay.refused:
+        row: dict[str, Any] = {"request": refused.k, "position": refused.task.position, "reason": refused.reason}
+        row |= refused.task.example.as_dict()
+        if refused.repeats is not None:
+            row |= {"repeats": refused.repeats, "score": refused.score}
+        yield row
+
+
+def _check_empty(path: Path) -> None:
+    strangers = sorted(entry.name for entry in path.iterdir() if entry.name not in _OURS)
+    if strangers or (path / JOURNAL).exists():
+        found = strangers[0] if strangers else JOURNAL
+        message = f"not a run folder: it holds {found} and no {RECIPE}"
+        raise UsageError(message, where=str(path), hint="choose an empty or new folder with --out")
+
+
+def _check_same(path: Path, recipe: GenerateRecipe, inputs: Inputs) -> None:
+    before = yamlfile.read(path / RECIPE).check(GenerateRecipe)
+    old, new = _flat(before.model_dump(mode="json")), _flat(recipe.model_dump(mode="json"))
+    differences = [
+        f"{key}: {_short(old.get(key))} there, {_short(new.get(key))} now"
+        for key in sorted(old | new)
+        if key not in _FREE and old.get(key) != new.get(key)
+    ]
+    if read_bytes(path / PROMPT).decode("utf-8") != inputs.prompt + "\n":
+        differences.append("prompt: another text")
+    if read_bytes(path / SEEDS) != inputs.seeds:
+        differences.append("seeds: other seed tasks")
+    if differences:
+        raise UsageError(
+            f"this folder holds a run of another recipe ({'; '.join(differences)})",
+            where=str(path),
+            hint="choose another folder with --out, or give the same recipe and flags to go on with this run",
+        )
+    kept = json.loads(read_bytes(path / REPORT))["kept"] if (path / REPORT).exists() else 0
+    if recipe.num is not None and recipe.num < kept:
+        raise UsageError(
+            f"this run has kept {kept:,} examples already, more than --num {recipe.num:,}",
+            where=str(path),
+            hint="raise --num, or choose another folder with --out",
+        )
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Temporary neighbours of our own files that a killed process left; the lock says that it is gone."""
+    for leftover in path.glob(".*.tmp"):
+        if any(leftover.name.startswith(f".{name}.") for name in _OURS):
+            leftover.unlink(missing_ok=True)
+
+
+def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, inner in value.items():
+        if isinstance(inner, dict) and inner:
+            flat |= _flat(inner, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = inner
+    return flat
+
+
+def _short(value: object) -> str:
+    text = dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

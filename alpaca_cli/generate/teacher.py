@@ -1,0 +1,281 @@
+"""The teacher: any server that speaks OpenAI's API, asked with the official SDK.
+
+The SDK's own retries are off, since they are invisible and multiply; ours are few, counted and told.  Failures are
+told apart: what will not pass by itself (key, quota, model) ends the run at once, what may pass (429, 5xx, connection,
+timeout) is tried again after a growing pause, and a parameter that the server does not know is left out, once, aloud.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import openai
+from openai import AsyncOpenAI
+
+from alpaca_cli.data.journal import Completion
+from alpaca_cli.errors import TeacherError, TeacherRefused, TeacherUnreachable
+from alpaca_cli.generate.prompt import Request
+from alpaca_cli.recipe import TeacherSettings
+
+OPENAI_URL = "https://api.openai.com/v1"
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
+# Left out, one at a time, when a server refuses them: the task does not hang on any of them.
+_OPTIONAL = ("reasoning_effort", "temperature", "top_p", "stop")
+_TOKEN_NAMES = {"max_completion_tokens": "max_tokens", "max_tokens": "max_completion_tokens"}
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """A try that gave nothing: what to say, whether another may do better, and how long the server asks to wait."""
+
+    message: str
+    may_pass: bool
+    pause_s: float | None = None
+
+
+class Teacher:
+    """Answers requests.  One connection pool for the run; use it inside `async with`.
+
+    `on_note` hears, in one line each, what a user should know while it goes on: a retry, a parameter left out.
+    """
+
+    def __init__(
+        self, settings: TeacherSettings, *, base_url: str, api_key: str, on_note: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self._settings = settings
+        self._api_key = api_key
+        self._on_note = on_note
+        self._client = AsyncOpenAI(
+            base_url=base_url, api_key=api_key, max_retries=0, timeout=settings.timeout_s, organization=None
+        )
+        self._stopped = asyncio.Event()
+        self._left_out: list[str] = []
+        self._body = self._first_body(base_url)
+
+    async def __aenter__(self) -> Teacher:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.close()
+
+    async def ask(self, request: Request) -> Completion:
+        """The completion of a request, after as many tries as the recipe allows.
+
+        Raises TeacherRefused if asking again will not help, TeacherUnreachable if no try gave an answer.
+        """
+        tries = 0
+        while True:
+            tries += 1
+            started = datetime.now(timezone.utc)
+            clock = time.monotonic()
+            body = dict(self._body)
+            try:
+                answer, request_id = await self._send(request.text, body)
+            except openai.APIError as error:
+                failure = self._failure(error)
+                if isinstance(error, openai.BadRequestError | openai.UnprocessableEntityError) and self._without(
+                    error, body
+                ):
+                    tries -= 1
+                    continue
+            else:
+                completion = self._completion(answer, request, tries)
+                if completion is not None:
+                    return replace(
+                        completion,
+                        request_id=request_id or completion.request_id,
+                        started=started.isoformat(timespec="milliseconds"),
+                        seconds=round(time.monotonic() - clock, 3),
+                    )
+                failure = _Failure(f"not a completion: {_excerpt(answer)}", may_pass=True)
+            if not failure.may_pass:
+                raise await self._refused(failure)
+            if tries >= self._settings.max_tries or self._stopped.is_set():
+                times = "once" if tries == 1 else f"{tries} times"
+                raise TeacherUnreachable(
+                    f"request {request.k} asked {times} without an answer; last: {failure.message}",
+                    where=str(self._client.base_url),
+                    hint="once the server answers again, run the same command: it goes on where it stopped",
+                )
+            pause = _pause(tries) if failure.pause_s is None else failure.pause_s
+            self._on_note(
+                f"{failure.message}; trying again in {pause:.1f} s ({tries} of {self._settings.max_tries} tries)"
+            )
+            if await self._is_stopped_within(pause):
+                raise TeacherUnreachable(f"request {request.k} given up: {failure.message}")
+
+    def stop(self) -> None:
+        """Try nothing again from now on; what is under way may still be answered."""
+        self._stopped.set()
+
+    async def _is_stopped_within(self, seconds: float) -> bool:
+        try:
+            await asyncio.wait_for(self._stopped.wait(), seconds)
+        except asyncio.TimeoutError:
+            return False
+        return True
+
+    async def _send(self, prompt: str, body: dict[str, Any]) -> tuple[bytes, str | None]:
+        """The body of the answer as it came, and the server's name for the request."""
+        extra = dict(self._settings.extra_body) or None
+        model = body.pop("model")
+        if self._settings.api == "chat":
+            chat = self._client.chat.completions.with_raw_response
+            raw = await chat.create(
+                model=model, messages=[{"role": "user", "content": prompt}], extra_body=extra, **body
+            )
+        else:
+            raw = await self._client.completions.with_raw_response.create(
+                model=model, prompt=prompt, extra_body=extra, **body
+            )
+        return bytes(raw.content), raw.headers.get("x-request-id")
+
+    def _completion(self, answer: bytes, request: Request, tries: int) -> Completion | None:
+        """What the server sent as a completion, or None if it is no such thing (HTML of a proxy, torn JSON, ...)."""
+        try:
+            data = json.loads(answer)
+            choice = data["choices"][0]
+            text = choice["message"]["content"] if self._settings.api == "chat" else choice["text"]
+        except (ValueError, LookupError, TypeError):
+            return None
+        if not isinstance(text, str | None):
+            return None
+        return Completion(
+            k=request.k,
+            seed_ids=request.seed_ids,
+            prompt_sha256=request.prompt_sha256,
+            text=text or "",
+            finish_reason=_text(choice.get("finish_reason")),
+            usage=_usage(data.get("usage")),
+            model=_text(data.get("model")),
+            request_id=_text(data.get("id")),
+            started="",
+            seconds=0.0,
+            tries=tries,
+            left_out=tuple(self._left_out),
+        )
+
+    def _first_body(self, base_url: str) -> dict[str, Any]:
+        settings = self._settings
+        chat_at_openai = settings.api == "chat" and base_url.rstrip("/") == OPENAI_URL
+        name = settings.max_tokens_name or ("max_completion_tokens" if chat_at_openai else "max_tokens")
+        body: dict[str, Any] = {"model": settings.model, name: settings.max_tokens}
+        for key in _OPTIONAL:
+            value = getattr(settings, key)
+            if value is not None and value != ():
+                body[key] = list(value) if key == "stop" else value
+        if settings.api == "completions":
+            body.pop("reasoning_effort", None)
+        return body
+
+    def _without(self, error: openai.APIStatusError, sent: dict[str, Any]) -> bool:
+        """Whether the server refused one of our parameters that can be left out or renamed; if so, do that."""
+        said = f"{error.param or ''} {error.message}"
+        for name, other in _TOKEN_NAMES.items():
+            if name in sent and name in said and (error.param == name or other in said or "nexpected" in said):
+                if name not in self._body:
+                    return True  # another request found out meanwhile
+                if other in self._left_out:
+                    return False  # neither name is known
+                self._body[other] = self._body.pop(name)
+                self._left_out.append(name)
+                self._on_note(f"the server does not take {name}: sending {other} instead from now on")
+                return True
+        for name in _OPTIONAL:
+            if name in sent and name in said:
+                if self._body.pop(name, None) is not None:
+                    self._left_out.append(name)
+                    self._on_note(f"the server does not take {name}: left out from now on")
+                return True
+        return False
+
+    def _failure(self, error: openai.APIError) -> _Failure:
+        if isinstance(error, openai.APITimeoutError):
+            return _Failure(f"no answer within {self._settings.timeout_s:g} s", may_pass=True)
+        if isinstance(error, openai.APIConnectionError):
+            cause = error.__cause__ or error
+            return _Failure(
+                f"cannot connect to {self._client.base_url}: {str(cause) or type(cause).__name__}", may_pass=True
+            )
+        if not isinstance(error, openai.APIStatusError):
+            return _Failure(self._clean(error.message), may_pass=True)
+        status = error.status_code
+        out_of_quota = "insufficient_quota" in (error.code, error.type)
+        may_pass = (status in (408, 409, 429) or status >= 500) and not out_of_quota
+        words = self._clean(_message(error))
+        return _Failure(f"HTTP {status}: {words}", may_pass, _retry_after(error.response.headers))
+
+    async def _refused(self, failure: _Failure) -> TeacherError:
+        hint = None
+        if failure.message.startswith("HTTP 401"):
+            hint = f"check the key in {self._settings.api_key_env}"
+        elif failure.message.startswith("HTTP 404"):
+            names = await self._model_names()
+            hint = f"name a model with --model; the server knows: {', '.join(names)}" if names else "check --base-url"
+        elif "insufficient_quota" in failure.message or failure.message.startswith("HTTP 429"):
+            hint = "the account is out of credit; run the same command again once it is not"
+        return TeacherRefused(failure.message, where=str(self._client.base_url), hint=hint)
+
+    async def _model_names(self) -> list[str]:
+        try:
+            return [model.id async for model in self._client.models.list()][:10]
+        except (openai.OpenAIError, AttributeError, TypeError, ValueError):
+            return []  # only a help for the message of another error
+
+    def _clean(self, message: str) -> str:
+        return " ".join(message.replace(self._api_key, "***").split())[:300]
+
+
+def _message(error: openai.APIStatusError) -> str:
+    """The server's own words, without the SDK's rendering of the whole body."""
+    body = error.body
+    if isinstance(body, dict):
+        inner = body.get("error", body)
+        inner = inner.get("message", inner.get("detail", inner)) if isinstance(inner, dict) else inner
+        code = f" ({error.code})" if error.code else ""
+        return f"{inner if isinstance(inner, str) else json.dumps(inner)}{code}"
+    return str(body or error.message)
+
+
+def _retry_after(headers: Any) -> float | None:
+    """Seconds that the server asks to wait, from `retry-after-ms` or `retry-after` (seconds or a date)."""
+    try:
+        if value := headers.get("retry-after-ms"):
+            return max(0.0, float(value) / 1000)
+        if value := headers.get("retry-after"):
+            try:
+                return max(0.0, float(value))
+            except ValueError:
+                return max(0.0, (parsedate_to_datetime(value) - datetime.now(timezone.utc)).total_seconds())
+    except (ValueError, TypeError):
+        pass
+    return None
+
+
+def _pause(tries: int) -> float:
+    """Seconds before the next try: doubling, with a quarter of jitter so that requests do not come back as one."""
+    return float(min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** (tries - 1)) * (1 - random.random() / 4))
+
+
+def _usage(usage: object) -> dict[str, int] | None:
+    if not isinstance(usage, dict):
+        return None
+    counts = {key: usage.get(key) for key in ("prompt_tokens", "completion_tokens")}
+    return {key: value for key, value in counts.items() if isinstance(value, int)} or None
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _excerpt(answer: bytes) -> str:
+    text = " ".join(answer[:400].decode("utf-8", "replace").split())
+    return repr(text[:80]) if text else "an empty body"
