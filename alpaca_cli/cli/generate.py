@@ -107,10 +107,11 @@ def run(recipe: GenerateRecipe, out: Path, *, beside: Path) -> Result:
 
     from alpaca_cli.generate.run import Address, address
     from alpaca_cli.generate.run import generate as generate_run
-    from alpaca_cli.rehearsal.server import RehearsalServer
 
     with ExitStack() as stack:
         if recipe.teacher.kind == "rehearsal":
+            from alpaca_cli.rehearsal.server import RehearsalServer
+
             server = stack.enter_context(RehearsalServer())
             at = Address(server.base_url, "rehearsal")
             who = "the rehearsal teacher (built in, offline, without intelligence)"

@@ -1,0 +1,315 @@
+"""`alpaca generate` against a real server, from argv to files."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import Outcome
+from scripted_server import Answer, chat, error, serving, tasks
+
+Alpaca = Callable[..., Outcome]
+
+VERBS = ["Explain", "Describe", "List", "Compare", "Summarize", "Invent", "Translate", "Sort", "Rewrite", "Count"]
+THINGS = [
+    "gravel",
+    "violins",
+    "harbours",
+    "thunder",
+    "marmalade",
+    "glaciers",
+    "ledgers",
+    "kites",
+    "walnuts",
+    "lanterns",
+]
+
+
+def distinct(number: int) -> str:
+    """Instruction number `number`, unlike all others."""
+    words = [f"w{number * 7 + step}x" for step in range(4)]
+    return f"{VERBS[number % 10]} {THINGS[number // 10 % 10]} {' '.join(words)} please."
+
+
+def by_seeds(number: int, body: dict[str, Any]) -> Answer:
+    """A deterministic teacher: three tasks that depend on the prompt alone."""
+    key = sum(body["messages"][0]["content"].encode()) % 100_003
+    usage = {"prompt_tokens": 10, "completion_tokens": 20, "total_tokens": 30}
+    return chat(tasks(*(distinct(key * 3 + part) for part in range(3))), usage=usage)
+
+
+def test_a_run_ends_with_exactly_num_examples(alpaca: Alpaca) -> None:
+    with serving(by_seeds) as seen:
+        run = alpaca("generate", "--num", 10, "--base-url", seen.base_url, "--model", "m", "--out", "r")
+
+    rows = json.loads(Path("r/alpaca_data.json").read_text())
+    report = json.loads(Path("r/report.json").read_text())
+    assert (run.code, run.out) == (0, "r/alpaca_data.json\n")
+    assert len(rows) == 10
+    assert all(list(row) == ["instruction", "input", "output"] for row in rows)
+    assert (report["kept"], report["is_complete"], report["tokens"]) == (10, True, {"prompt": 40, "completion": 80})
+    assert len(Path("r/provenance.jsonl").read_text().splitlines()) == 10
+    assert len(Path("r/journal.jsonl").read_text().splitlines()) == len(seen.requests)
+
+
+def test_the_dataset_is_in_stanfords_form(alpaca: Alpaca) -> None:
+    with serving(by_seeds) as seen:
+        alpaca("generate", "--num", 2, "--base-url", seen.base_url, "--model", "m", "--out", "r")
+
+    text = Path("r/alpaca_data.json").read_text()
+    assert text == json.dumps(json.loads(text), indent=4)
+
+
+def test_the_same_command_does_nothing_when_the_run_is_complete(alpaca: Alpaca) -> None:
+    with serving(by_seeds) as seen:
+        command = ["generate", "--num", 5, "--base-url", seen.base_url, "--model", "m", "--out", "r"]
+        alpaca(*command)
+        before = {path: path.read_bytes() for path in Path("r").iterdir()}
+        asked = len(seen.requests)
+        again = alpaca(*command)
+
+    assert again.code == 0
+    assert len(seen.requests) == asked
+    assert {path: path.read_bytes() for path in Path("r").iterdir()} == before
+    assert "the run was complete" in again.err
+
+
+def test_a_larger_num_goes_on_and_keeps_what_was_there(alpaca: Alpaca) -> None:
+    with serving(by_seeds) as seen:
+        command = ["generate", "--base-url", seen.base_url, "--model", "m", "--out", "r", "--num"]
+        alpaca(*command, 4)
+        first = json.loads(Path("r/alpaca_data.json").read_text())
+        asked = len(seen.requests)
+        more = alpaca(*command, 9)
+        prompts = [body["messages"][0]["content"] for body in seen.requests]
+
+    rows = json.loads(Path("r/alpaca_data.json").read_text())
+    assert more.code == 0
+    assert rows[:4] == first
+    assert len(rows) == 9
+    assert len(seen.requests) > asked
+    assert len(set(prompts)) == len(prompts)
+
+
+def test_another_recipe_in_the_folder_is_refused_with_the_difference(alpaca: Alpaca) -> None:
+    with serving(by_seeds) as seen:
+        command = ["generate", "--num", 2, "--base-url", seen.base_url, "--out", "r"]
+        alpaca(*command, "--model", "m")
+        before = {path: path.read_bytes() for path in Path("r").iterdir()}
+        refused = alpaca(*command, "--model", "other", "--set", "novelty.threshold=0.6")
+
+    assert refused.code == 2
+    assert "novelty.threshold: 0.7 there, 0.6 now" in refused.err
+    assert 'teacher.model: "m" there, "other" now' in refused.err
+    assert {path: path.read_bytes() for path in Path("r").iterdir()} == before
+
+
+def test_without_a_key_or_an_address_nothing_is_begun(alpaca: Alpaca) -> None:
+    run = alpaca("generate", "--num", 3, "--out", "r")
+
+    assert run.code == 2
+    assert "OPENAI_API_KEY is not set" in run.err
+    assert "--base-url" in run.err
+    assert "--teacher rehearsal" in run.err
+    assert not Path("r").exists()
+
+
+def test_num_is_asked_for(alpaca: Alpaca) -> None:
+    run = alpaca("generate", "--base-url", "http://127.0.0.1:9/v1", "--model", "m", "--out", "r")
+
+    assert (run.code, Path("r").exists()) == (2, False)
+    assert "--num" in run.err
+
+
+def test_an_address_without_http_is_refused(alpaca: Alpaca) -> None:
+    run = alpaca("generate", "--num", 1, "--base-url", "localhost:8000", "--model", "m", "--out", "r")
+
+    assert (run.code, Path("r").exists()) == (2, False)
+    assert "begins with http://" in run.err
+
+
+def test_the_environment_names_the_server(alpaca: Alpaca, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(by_seeds) as seen:
+        monkeypatch.setenv("OPENAI_BASE_URL", seen.base_url)
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-from-the-environment")
+        run = alpaca("generate", "--num", 1, "--model", "m", "--out", "r")
+
+    assert run.code == 0
+    assert seen.headers[0]["authorization"] == "Bearer sk-from-the-environment"
+    assert not any("sk-from" in path.read_text() for path in Path("r").iterdir())
+
+
+def test_a_wrong_key_is_one_request_and_one_line(alpaca: Alpaca) -> None:
+    with serving(lambda number, body: error(401, "Incorrect API key provided", code="invalid_api_key")) as seen:
+        run = alpaca("generate", "--num", 50, "--base-url", seen.base_url, "--model", "m", "--out", "r")
+
+    assert run.code == 4
+    assert len(seen.requests) == 1
+    assert "HTTP 401: Incorrect API key provided" in run.err
+    assert "check the key in OPENAI_API_KEY" in run.err
+    assert "Traceback" not in run.err
+
+
+def test_a_failure_in_the_middle_keeps_what_was_paid_and_the_same_command_goes_on(alpaca: Alpaca) -> None:
+    broken = [True]
+
+    def script(number: int, body: dict[str, Any]) -> Answer:
+        return error(401, "revoked") if broken[0] and number >= 3 else by_seeds(number, body)
+
+    with serving(script) as seen:
+        command = ["generate", "--num", 30, "--base-url", seen.base_url, "--model", "m", "--out", "r"]
+        failed = alpaca(*command, "--set", "teacher.concurrency=1")
+        kept = json.loads(Path("r/alpaca_data.json").read_text())
+        broken[0] = False
+        done = alpaca(*command)
+        answered = len(Path("r/journal.jsonl").read_text().splitlines())
+
+    assert (failed.code, done.code) == (4, 0)
+    assert len(kept) == 9
+    assert json.loads(Path("r/alpaca_data.json").read_text())[:9] == kept
+    assert len(seen.requests) == answered + 1  # the one that was refused
+
+
+def test_a_teacher_that_writes_no_tasks_is_given_up_with_its_words(alpaca: Alpaca) -> None:
+    with serving(lambda number, body: chat("blah blah blah")) as seen:
+        run = alpaca(
+            "generate", "--num", 5, "--base-url", seen.base_url, "--model", "m", "--out", "r", "--set", "patience=6"
+        )
+
+    assert run.code == 4
+    assert 6 <= len(seen.requests) <= 6 + 16
+    assert "6 completions in a row gave no accepted task" in run.err or "gave no accepted task" in run.err
+    assert "blah blah blah" in run.err
+    assert json.loads(Path("r/alpaca_data.json").read_text()) == []
+
+
+def test_refused_tasks_are_kept_with_their_reason(alpaca: Alpaca) -> None:
+    bad = "Write poem", "Draw a picture of a small boat on the lake.", "Explain the tides to a child in short words."
+
+    def script(number: int, body: dict[str, Any]) -> Answer:
+        return chat(tasks(*bad, bad[2])) if number == 0 else by_seeds(number, body)
+
+    with serving(script) as seen:
+        run = alpaca(
+            "generate", "--num", 5, "--base-url", seen.base_url, "--model", "m", "--out", "r", "--json",
+            "--set", "teacher.concurrency=1",
+        )  # fmt: skip
+
+    rows = [json.loads(line) for line in Path("r/refused.jsonl").read_text().splitlines()]
+    assert [(row["reason"], row["instruction"]) for row in rows] == [
+        ("too_short", bad[0]),
+        ("unsuitable_word", bad[1]),
+        ("not_novel", bad[2]),
+    ]
+    assert (rows[2]["repeats"], rows[2]["score"]) == (bad[2], 1.0)
+    assert run.json["refused"] == {"too_short": 1, "unsuitable_word": 1, "not_novel": 1}
+
+
+def test_concurrency_does_not_change_the_files(alpaca: Alpaca) -> None:
+    files = ("alpaca_data.json", "provenance.jsonl", "refused.jsonl", "report.json")
+    made = []
+    for concurrency in (1, 7, 32):
+
+        def script(number: int, body: dict[str, Any]) -> Answer:
+            time.sleep((number * 37 % 11) / 1000)
+            return by_seeds(number, body)
+
+        with serving(script) as seen:
+            out = f"r{concurrency}"
+            alpaca(
+                "generate", "--num", 60, "--base-url", seen.base_url, "--model", "m", "--out", out,
+                "--set", f"teacher.concurrency={concurrency}",
+            )  # fmt: skip
+        made.append([(Path(out) / name).read_bytes() for name in files])
+
+    assert made[0] == made[1] == made[2]
+
+
+def test_small_runs_are_not_asked_for_more_than_they_need(alpaca: Alpaca) -> None:
+    with serving(by_seeds) as seen:
+        alpaca("generate", "--num", 3, "--base-url", seen.base_url, "--model", "m", "--out", "r")
+
+    assert len(seen.requests) == 1
+
+
+@contextmanager
+def _running(out: Path, base_url: str, *more: str) -> Iterator[subprocess.Popen[str]]:
+    """A run in a process of its own, which does not outlive the test."""
+    command = ["generate", "--num", "400", "--base-url", base_url, "--model", "m", "--out", str(out), *more]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "alpaca_cli", *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def _wait_for(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.01)
+
+
+def test_a_second_writer_is_kept_out(alpaca: Alpaca, tmp_path: Path) -> None:
+    def slow(number: int, body: dict[str, Any]) -> Answer:
+        time.sleep(0.2)
+        return by_seeds(number, body)
+
+    with serving(slow) as seen, _running(tmp_path / "r", seen.base_url):
+        _wait_for(lambda: len(seen.requests) > 0)
+        second = alpaca("generate", "--num", 400, "--base-url", seen.base_url, "--model", "m", "--out", tmp_path / "r")
+
+    assert second.code == 2
+    assert "another process is writing to this run" in second.err
+
+
+def test_ctrl_c_waits_for_what_is_under_way_and_loses_nothing(tmp_path: Path) -> None:
+    def slow(number: int, body: dict[str, Any]) -> Answer:
+        time.sleep(0.3)
+        return by_seeds(number, body)
+
+    with serving(slow) as seen, _running(tmp_path / "r", seen.base_url, "--set", "teacher.concurrency=8") as run:
+        _wait_for(lambda: len(seen.requests) >= 5)
+        os.kill(run.pid, signal.SIGINT)
+        _, err = run.communicate(timeout=30)
+        asked = len(seen.requests)
+
+    journal = (tmp_path / "r" / "journal.jsonl").read_text().splitlines()
+    assert run.returncode == 130
+    assert len(journal) == asked
+    assert "the same command goes on from here" in err
+    assert "Traceback" not in err
+    assert len(json.loads((tmp_path / "r" / "alpaca_data.json").read_text())) > 0
+
+
+def test_a_second_ctrl_c_leaves_at_once(tmp_path: Path) -> None:
+    def hanging(number: int, body: dict[str, Any]) -> Answer:
+        if number > 0:
+            time.sleep(3)
+        return by_seeds(number, body)
+
+    with serving(hanging) as seen, _running(tmp_path / "r", seen.base_url, "--set", "teacher.concurrency=4") as run:
+        _wait_for(lambda: len(seen.requests) >= 4)
+        os.kill(run.pid, signal.SIGINT)
+        assert run.stderr is not None
+        _wait_for(lambda: "Ctrl-C again leaves at once" in run.stderr.readline())  # type: ignore[union-attr]
+        began = time.monotonic()
+        os.kill(run.pid, signal.SIGINT)
+        _, err = run.communicate(timeout=30)
+
+    assert run.returncode == 130
+    assert time.monotonic() - began < 2.5  # not the three seconds of the answers
+    assert "Traceback" not in err
