@@ -17,9 +17,12 @@ from alpaca_cli.errors import RecipeError
 from alpaca_cli.yamlfile import Document, Settings
 
 
+NotEmpty = Annotated[str, Field(min_length=1)]
+
+
 def _check_variable_name(name: str) -> str:
     if not name.isidentifier():
-        raise ValueError("expected the name of an environment variable")
+        raise ValueError("expected the name of an environment variable")  # what was found may be the key itself
     return name
 
 
@@ -44,7 +47,7 @@ class TeacherSettings(Settings):
     """Sampling temperature; null: not sent, the server's default."""
     top_p: float | None = Field(default=None, gt=0, le=1)
     """Nucleus sampling; null: not sent, the server's default."""
-    stop: tuple[str, ...] = Field(default=(), max_length=4)
+    stop: tuple[NotEmpty, ...] = Field(default=(), max_length=4)
     """Texts that end a completion; at most 4.  Not sent when empty."""
     reasoning_effort: str | None = None
     """For reasoning models: none, minimal, low, medium, high; null: not sent."""
@@ -67,8 +70,8 @@ class TeacherSettings(Settings):
 class PromptSettings(Settings):
     """The text that asks for new tasks."""
 
-    file: str = "generate.txt"
-    """A path, seen from the recipe's folder or from here, or the name of a shipped prompt."""
+    file: str = Field(default="generate.txt", min_length=1)
+    """A path, seen from the recipe's folder, or the name of a shipped prompt."""
     num_tasks: int = Field(default=20, ge=2, le=200)
     """How many tasks the list is to have, the shown ones included; for the text's field {num_tasks}."""
     num_seeds: int = Field(default=3, ge=1, le=50)
@@ -88,7 +91,7 @@ class RuleSettings(Settings):
     """Refuse an instruction of fewer words than this; 0: off.  (Original: 3 words or fewer.)"""
     too_long: int = Field(default=150, ge=0)
     """Refuse an instruction of more words than this; 0: off.  (Original.)"""
-    unsuitable_word: tuple[str, ...] = ()
+    unsuitable_word: tuple[NotEmpty, ...] = ()
     """Refuse an instruction that holds one of these as whole words, in any case.  (Original, with its own list.)"""
     write_a_program: bool = True
     """Refuse an instruction that opens with "Write a program".  (Original.)"""
@@ -136,9 +139,9 @@ class GenerateRecipe(Settings):
     """How many accepted examples end the run; the flag --num goes before."""
     seed: int = 0
     """Seed of the random choice of seed tasks: request k depends on (seed, k) alone."""
-    seeds: str = "seed_tasks.jsonl"
-    """The seed tasks: a path, seen from the recipe's folder or from here, or the name of a shipped file."""
-    teacher: TeacherSettings = Field(default_factory=TeacherSettings)
+    seeds: str = Field(default="seed_tasks.jsonl", min_length=1)
+    """The seed tasks: a path, seen from the recipe's folder, or the name of a shipped file."""
+    teacher: TeacherSettings = Field(default_factory=dict, validate_default=True)
     prompt: PromptSettings = PromptSettings()
     rules: RuleSettings = RuleSettings()
     novelty: NoveltySettings = NoveltySettings()

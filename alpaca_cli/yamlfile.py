@@ -6,24 +6,90 @@ gives the place.  Duplicate keys, which YAML forbids and PyYAML lets pass, are m
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from itertools import count
+from math import isfinite
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
 from alpaca_cli.data.files import read_text
+from alpaca_cli.data.jsonl import kind_of
 from alpaca_cli.errors import Problem, RecipeError, UsageError
 
 Model = TypeVar("Model", bound="Settings")
+
+DEEPEST, MOST_VALUES = 100, 100_000  # aliases counted as often as they are named, so that a file cannot blow up
+_TAG = "tag:yaml.org,2002:"
 
 
 class Settings(BaseModel):
     """What every checked part of a YAML file is: frozen, without unknown keys, each field documented with its unit."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def check_number(cls, value: object, info: ValidationInfo) -> object:
+        """`yes`, `no`, `true` and `false` are no numbers, though pydantic would take them for 1 and 0."""
+        if isinstance(value, bool):
+            annotation = cls.model_fields[str(info.field_name)].annotation
+            kinds = (annotation, *get_args(annotation))
+            if bool not in kinds and (int in kinds or float in kinds):
+                raise ValueError(f"expected a number, found {str(value).lower()}")
+        return value
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML of the values that JSON has, so that whatever is read can be sent to a server and written again."""
+
+    def get_single_node(self) -> yaml.Node | None:
+        node = super().get_single_node()
+        if node is not None:
+            _check_size(node, (), count(1))
+        return node
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != f"{_TAG}merge":
+                key.tag = f"{_TAG}str"  # keys are texts as they stand: PyYAML would take `on` for True
+        return node
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            value = super().construct_object(node, deep)
+            if isinstance(value, float) and not isfinite(value):
+                raise ValueError(f"{value} is not a finite number")
+            if isinstance(value, str):
+                value.encode("utf-8")
+        except ValueError as error:  # also 0b_ and an integer of 5,000 digits, of which PyYAML tells no place
+            is_half = isinstance(error, UnicodeEncodeError)
+            problem = "found half a character (a lone surrogate)" if is_half else str(error).partition(";")[0]
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark) from None
+        return value
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes what `_Loader` reads as the same."""
+
+
+_Loader.yaml_constructors = {
+    tag: make
+    for tag, make in yaml.SafeLoader.yaml_constructors.items()
+    if tag is None or tag.removeprefix(_TAG) in ("null", "bool", "int", "float", "str", "seq", "map")
+}
+_Loader.yaml_implicit_resolvers = {  # a date stays a text
+    first: [(tag, pattern) for tag, pattern in pairs if tag != f"{_TAG}timestamp"]
+    for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_EXPONENT = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)[eE][-+]?[0-9]+$")
+_Loader.add_implicit_resolver(f"{_TAG}float", _EXPONENT, list("-+.0123456789"))  # PyYAML takes 2e-5 for a text
+_Dumper.add_implicit_resolver(f"{_TAG}float", _EXPONENT, list("-+.0123456789"))
 
 
 class Document:
@@ -45,18 +111,19 @@ class Document:
                     "expected KEY=VALUE", where=f"--set {assignment}", hint="for example: --set teacher.max_tokens=2048"
                 )
             try:
-                value = yaml.safe_load(text)
-            except yaml.YAMLError:
+                value = yaml.load(text, _Loader)
+            except (yaml.YAMLError, RecursionError):
                 value = text
             self.put(keys, value, source=f"--set {key.strip()}")
 
     def put(self, keys: tuple[str, ...], value: object, *, source: str) -> None:
         """Set one value; `source` (a flag) is where later mistakes in it are reported."""
         place = self.data
-        for key in keys[:-1]:
+        for depth, key in enumerate(keys[:-1], 1):
             inner = place.get(key)
             if not isinstance(inner, dict):
                 inner = place[key] = {}
+                self._overridden[keys[:depth]] = source  # not what the file says
             place = inner
         place[keys[-1]] = value
         self._overridden[keys] = source
@@ -74,7 +141,7 @@ class Document:
         return self._locate(tuple(keys), at_key=False)[1]
 
     def _problem(self, model: type[BaseModel], details: Mapping[str, Any]) -> tuple[tuple[int, int], Problem]:
-        loc: tuple[str | int, ...] = tuple(details["loc"])
+        loc = self._steps(details["loc"])
         kind, name = details["type"], ".".join(str(part) for part in loc)
         if kind == "extra_forbidden":
             known = _fields_at(model, loc[:-1])
@@ -86,10 +153,25 @@ class Document:
         else:
             words = str(details["msg"]).removeprefix("Value error, ")
             message, hint = f"{name}: {words[:1].lower()}{words[1:]}" if name else words, None
-            if isinstance(details.get("input"), str | int | float | bool):
-                message += f", found {details['input']!r}"
+            # Our own checks (value_error) say themselves what they found, and what must not be shown: it may be a key.
+            if kind != "value_error" and isinstance(details.get("input"), str | int | float | bool):
+                found = repr(details["input"])
+                message += f", found {found if len(found) <= 80 else f'{found[:77]}...'}"
         order, where = self._locate(loc, at_key=kind == "extra_forbidden")
         return order, Problem(message, where, hint)
+
+    def _steps(self, loc: Sequence[str | int]) -> tuple[str | int, ...]:
+        """The way to a value as the file has it: pydantic puts steps between, such as the tag of a union's member."""
+        steps: list[str | int] = []
+        value: Any = self.data
+        for number, part in enumerate(loc, 1):
+            if isinstance(value, dict) and (part in value or number == len(loc)):  # the last may not be there
+                value = value.get(part)
+                steps.append(part)
+            elif isinstance(value, list) and isinstance(part, int) and part < len(value):
+                value = value[part]
+                steps.append(part)
+        return tuple(steps)
 
     def _locate(self, loc: tuple[str | int, ...], *, at_key: bool) -> tuple[tuple[int, int], str]:
         names = tuple(str(part) for part in loc)
@@ -100,9 +182,10 @@ class Document:
         mark = node.start_mark if node is not None else None
         for depth, part in enumerate(loc):
             if isinstance(node, yaml.MappingNode):
-                pair = next(((key, value) for key, value in node.value if key.value == str(part)), None)
-                if pair is None:
-                    break  # a step that pydantic inserted, or a key that is not there: the parent is the place
+                pairs = [(key, value) for key, value in node.value if key.value == str(part)]
+                if not pairs:
+                    break  # not there: the parent is the place
+                pair = pairs[-1]  # before it stands what `<<` put in, which it overrides
                 node = pair[1]
                 last = depth == len(loc) - 1
                 mark = (
@@ -111,69 +194,82 @@ class Document:
             elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
                 node = node.value[part]
                 mark = node.start_mark
-        if mark is None:
-            return (0, 0), str(self.path)
-        return (mark.line, mark.column), f"{self.path}:{mark.line + 1}:{mark.column + 1}"
+        return (mark.line, mark.column) if mark is not None else (0, 0), _place(self.path, mark)
 
 
 def read(path: Path) -> Document:
     """Parse the YAML mapping in a file.  Raises RecipeError with line and column if it is not one."""
     text = read_text(path, what="YAML file")
-    loader = yaml.SafeLoader(text)
     try:
+        loader = _Loader(text)
         node = loader.get_single_node()
         if node is not None and (problems := list(_duplicate_keys(node, path))):
             raise RecipeError.of(problems)
         data = loader.construct_document(node) if node is not None else {}
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
-        raise RecipeError(f"invalid YAML: {error.problem or error.context}", where=where) from None
-    except (yaml.YAMLError, ValueError) as error:
-        raise RecipeError(f"invalid YAML: {str(error).splitlines()[0]}", where=str(path)) from None
+        words = str(error.problem or error.context).removeprefix("but ")
+        where = _place(path, error.problem_mark or error.context_mark)
+        raise RecipeError(f"invalid YAML: {words}", where=where) from None
+    except yaml.reader.ReaderError as error:
+        line, column = text.count("\n", 0, error.position) + 1, error.position - text.rfind("\n", 0, error.position)
+        message = f"invalid YAML: character U+{error.character:04X} is not allowed"
+        raise RecipeError(message, where=f"{path}:{line}:{column}") from None
     except RecursionError:
         raise RecipeError("invalid YAML: nested too deeply", where=str(path)) from None
-    finally:
-        loader.dispose()
     if not isinstance(data, dict):
-        raise RecipeError(f"expected a mapping of keys to values, found {type(data).__name__}", where=f"{path}:1:1")
+        where = _place(path, node.start_mark if node is not None else None)
+        raise RecipeError(f"expected a mapping of keys to values, found {kind_of(data)}", where=where)
     return Document(path, data, node)
 
 
 def dump(settings: Settings) -> str:
     """The YAML text of a model, every field written out, in the order of its definition."""
-    return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100)
+    return yaml.dump(settings.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
 
 
-def _duplicate_keys(node: yaml.Node, path: Path, seen: frozenset[int] = frozenset()) -> Iterator[Problem]:
-    if id(node) in seen:  # an alias to a parent: a ring, refused when the value is made
-        return
-    seen |= {id(node)}
+def _check_size(node: yaml.Node, above: tuple[int, ...], counter: Iterator[int]) -> None:
+    """Refuse what aliases can do: stand inside what they name, or make a few lines into no end of values."""
+    if id(node) in above:
+        raise yaml.MarkedYAMLError(problem="found an alias inside what it names", problem_mark=node.start_mark)
+    if len(above) >= DEEPEST:
+        raise yaml.MarkedYAMLError(problem="nested too deeply", problem_mark=node.start_mark)
+    if next(counter) > MOST_VALUES:
+        raise yaml.MarkedYAMLError(problem=f"found more than {MOST_VALUES:,} values", problem_mark=node.start_mark)
+    if isinstance(node, yaml.CollectionNode):
+        for value in node.value:
+            for inner in value if isinstance(value, tuple) else (value,):
+                _check_size(inner, (*above, id(node)), counter)
+
+
+def _duplicate_keys(node: yaml.Node, path: Path) -> Iterator[Problem]:
     if isinstance(node, yaml.MappingNode):
         first: dict[str, int] = {}
         for key, value in node.value:
             if isinstance(key, yaml.ScalarNode):
                 if key.value in first:
-                    where = f"{path}:{key.start_mark.line + 1}:{key.start_mark.column + 1}"
-                    yield Problem(f"{key.value}: given twice, first on line {first[key.value]}", where)
+                    message = f"{key.value}: given twice, first on line {first[key.value]}"
+                    yield Problem(message, _place(path, key.start_mark))
                 first.setdefault(key.value, key.start_mark.line + 1)
-            yield from _duplicate_keys(value, path, seen)
+            yield from _duplicate_keys(value, path)
     elif isinstance(node, yaml.SequenceNode):
         for value in node.value:
-            yield from _duplicate_keys(value, path, seen)
+            yield from _duplicate_keys(value, path)
+
+
+def _place(path: Path, mark: yaml.error.Mark | None) -> str:
+    return str(path) if mark is None else f"{path}:{mark.line + 1}:{mark.column + 1}"
 
 
 def _fields_at(model: type[BaseModel], loc: Sequence[str | int]) -> list[str]:
-    """The keys that are known at `loc` inside `model`, following models through Optional, list and dict."""
-    current: type[BaseModel] = model
+    """The keys that are known at `loc` inside `model`, following models through unions, lists and dicts."""
+    models = [model]
     for part in loc:
-        field = current.model_fields.get(str(part))
-        if field is not None and (inner := _model_in(field.annotation)) is not None:
-            current = inner
-    return list(current.model_fields)
+        fields = [each.model_fields[str(part)] for each in models if str(part) in each.model_fields]
+        models = [inner for field in fields for inner in _models_in(field.annotation)] or models
+    return list(dict.fromkeys(name for each in models for name in each.model_fields))
 
 
-def _model_in(annotation: Any) -> type[BaseModel] | None:
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((inner for part in get_args(annotation) if (inner := _model_in(part)) is not None), None)
+        return [annotation]
+    return [inner for part in get_args(annotation) for inner in _models_in(part)]

@@ -60,7 +60,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     as_json = "--json" in arguments
     try:
         code = app(arguments, prog_name="alpaca", standalone_mode=False)
-        screen.flush()
         return code if isinstance(code, int) else 0
     except AlpacaError as error:
         return _failed(error.problems, error.exit_code, type(error).__name__, as_json=as_json)
@@ -75,8 +74,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, typer.Abort):
         screen.say("interrupted")
         return 130
-    except BrokenPipeError:
-        # Whoever read our output left.  Let Python's own flush at exit find nothing to complain about.
+    except screen.OutputClosed:
+        # Let Python's own flush at exit find nothing to complain about.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except Exception:

@@ -85,8 +85,6 @@ def dedup(
 def summarise(result: DedupReport) -> None:
     """What was kept and dropped, in words."""
     screen.skipped(result.problems, result.skipped)
-    for text in result.notes:
-        screen.note(text)
     screen.say(f"dedup: kept {result.kept:,} of {result.rows:,} rows, dropped {result.dropped:,}")
     if result.dropped_for_against:
         screen.say(f"  against   {result.dropped_for_against:,} of the dropped repeat a row of --against")

@@ -27,11 +27,11 @@ def format(
     ],
     out: options.Out,
     template: Annotated[
-        str,
+        str | None,
         typer.Option(
-            metavar="FILE", help="Training template for text and prompt-completion: a file or a shipped name."
+            metavar="FILE", help="Template for text and prompt-completion; not given: Alpaca's.", show_default=False
         ),
-    ] = "alpaca.yaml",
+    ] = None,
     val_fraction: Annotated[
         float | None,
         typer.Option(
@@ -57,7 +57,7 @@ def format(
         data,
         to,
         out,
-        template=load_template(find(template, "prompts")),
+        template=load_template(find(template, "prompts")) if template else None,
         val_fraction=val_fraction,
         seed=seed,
         skip_bad=skip_bad,
@@ -76,6 +76,7 @@ def format(
                 "validation": result.validation,
                 "skipped": result.skipped,
                 "problems": [{"where": each.where, "message": each.message} for each in result.problems],
+                "notes": list(result.notes),
                 "bytes": result.bytes,
             }
         )

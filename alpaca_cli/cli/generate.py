@@ -152,10 +152,10 @@ class _View:
 
     def stopped(self, out: Path) -> None:
         """What there is, when the run ends before its end."""
-        if self._last is not None:
-            self._ticker.__exit__()
-            screen.say(f"stopped: {_line(self._last)}; all of it is kept in {out}")
-            screen.say("the same command goes on from here")
+        self._ticker.__exit__()
+        if self._last is not None and self._last.num_completions:
+            screen.say(f"stopped: {_line(self._last)}")
+            screen.say(f"every answer is kept in {out}; the same command goes on from here")
 
 
 def _rehearsal_settings(settings: object) -> dict[str, object]:

@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from alpaca_cli.errors import Problem
 
@@ -28,9 +28,16 @@ def say(text: str = "") -> None:
     print(_printable(text), file=sys.stderr, flush=True)
 
 
+class OutputClosed(Exception):
+    """Whoever read our stdout left (`alpaca ... | head`)."""
+
+
 def emit(text: str) -> None:
-    """A line of data, on stdout."""
-    print(_printable(text, sys.stdout.encoding), flush=True)
+    """A line of data, on stdout.  Raises OutputClosed if nobody reads it."""
+    try:
+        print(_printable(text, sys.stdout.encoding), flush=True)
+    except BrokenPipeError:
+        raise OutputClosed from None
 
 
 def emit_json(value: object) -> None:
@@ -74,24 +81,20 @@ class Ticker:
         self._last = time.monotonic()
 
     def __enter__(self) -> Ticker:
-        if is_terminal():
-            from rich.console import Console
-            from rich.live import Live
-
-            console = Console(stderr=True, no_color=not _wants_colour(), highlight=False)
-            self._live = Live(console=console, refresh_per_second=8, transient=True)
-            self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._live is not None:
             self._live.stop()
+            self._live = None
 
     def show(self, line: str, block: Sequence[str] = ()) -> None:
         """The state now: `block` (or `line`) is for a terminal, `line` for a log."""
-        if self._live is not None:
+        if is_terminal():
             from rich.text import Text
 
+            if self._live is None:
+                self._live = _started()
             self._live.update(Text("\n".join(block or [line])))
         elif time.monotonic() - self._last >= LINE_EVERY_S:
             self._last = time.monotonic()
@@ -118,6 +121,16 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02} min"
 
 
+def _started() -> Live:
+    from rich.console import Console
+    from rich.live import Live
+
+    console = Console(stderr=True, no_color=not _wants_colour(), highlight=False)
+    live = Live(console=console, refresh_per_second=8, transient=True)
+    live.start()
+    return live
+
+
 def _wants_colour() -> bool:
     return is_terminal() and not os.environ.get("NO_COLOR")
 
@@ -127,13 +140,6 @@ def _printable(text: str, encoding: str | None = None) -> str:
     safe = "".join(char if char in "\n\t\033" or char.isprintable() else ascii(char)[1:-1] for char in text)
     encoding = encoding or sys.stderr.encoding or "utf-8"
     return safe.encode(encoding, "backslashreplace").decode(encoding)
-
-
-def flush() -> None:
-    """Make a closed pipe show itself now, inside the error boundary."""
-    streams: list[Any] = [sys.stdout, sys.stderr]
-    for stream in streams:
-        stream.flush()
 
 
 def skipped(problems: Sequence[Problem], num_rows: int) -> None:

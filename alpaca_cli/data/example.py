@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from alpaca_cli.data.jsonl import iter_lines, kind_of, parse_json
+from alpaca_cli.data.jsonl import LONE_SURROGATE, iter_lines, kind_of, parse_json
 from alpaca_cli.errors import DataError, Problem
 
 
@@ -86,6 +86,14 @@ def _seed_task_problems(row: Any) -> list[str]:
         problems.append(f"instances[0].input: expected a string, found {kind_of(first['input'])}")
     if message := text_problem(first, "output"):
         problems.append(f"instances[0].{message}")
+    texts = {
+        "instruction": row.get("instruction"),
+        "instances[0].input": first.get("input"),
+        "instances[0].output": first.get("output"),
+    }
+    for name, text in texts.items():
+        if isinstance(text, str) and LONE_SURROGATE.search(text):
+            problems.append(f"{name}: holds half a character (a lone surrogate), which cannot be sent to a teacher")
     return problems
 
 

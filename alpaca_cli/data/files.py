@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,10 +40,10 @@ def decode(raw: bytes, path: Path) -> str:
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        column = error.start - (raw.rfind(b"\n", 0, error.start) + 1) + 1
+        before = error.object[: error.start].decode("utf-8")  # of `object`: in `raw` the byte order mark counts
+        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
         raise DataError(
-            f"invalid UTF-8: byte 0x{raw[error.start]:02x}",
+            f"invalid UTF-8: byte 0x{error.object[error.start]:02x}",
             where=f"{path}:{line}:{column}",
             hint="convert the file first, for example: iconv -f latin1 -t utf-8 OLD > NEW",
         ) from None
@@ -51,11 +52,19 @@ def decode(raw: bytes, path: Path) -> str:
 def refuse_existing(path: Path, *, force: bool) -> None:
     """Nothing is overwritten unasked, and no work starts that could not be written.
 
-    Raises UsageError if `path` is a directory, exists without `force`, or lies where nothing can be written.
+    Raises UsageError if `path` is a directory or device, exists without `force`, or lies where nothing can be written.
     """
-    if path.is_dir():
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        mode = None
+    except OSError as error:
+        raise UsageError(f"cannot write: {reason(error)}", where=str(path), hint="choose another name") from error
+    if mode is not None and stat.S_ISDIR(mode):
         raise UsageError("expected a file to write, found a directory", where=str(path), hint="name a file in it")
-    if path.exists() and not force:
+    if mode is not None and not stat.S_ISREG(mode):  # a rename would put a file in the place of /dev/null
+        raise UsageError("expected a file to write, found a device or pipe", where=str(path), hint="name a file")
+    if mode is not None and not force:
         raise UsageError("output exists", where=str(path), hint="choose another name, or overwrite it with --force")
     folder = next((parent for parent in path.absolute().parents if parent.exists()), Path("/"))
     if not folder.is_dir():

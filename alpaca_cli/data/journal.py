@@ -79,12 +79,12 @@ class Journal:
             if time.monotonic() - self._synced > SYNC_EVERY_S:
                 self.sync()
         except OSError as error:
-            os.ftruncate(self._file, size)
+            os.ftruncate(self._file, size)  # also when only the sync failed: what is not told as kept is not there
             message = f"cannot record the answer to request {completion.k}: {reason(error)}"
             raise UsageError(
                 message, where=str(self.path), hint="make room, then run the same command again"
             ) from error
-        self.completions[completion.k] = completion
+        self.completions.setdefault(completion.k, completion)  # the first counts, here as when it is read again
 
     def sync(self) -> None:
         """Make everything appended so far survive a power failure."""
@@ -92,9 +92,13 @@ class Journal:
         self._synced = time.monotonic()
 
     def close(self) -> None:
-        """Sync and close."""
-        os.fsync(self._file)
-        os.close(self._file)
+        """Sync and close.  Raises UsageError if the disk fails."""
+        try:
+            os.fsync(self._file)
+        except OSError as error:
+            raise UsageError(f"cannot write: {reason(error)}", where=str(self.path)) from error
+        finally:
+            os.close(self._file)
 
     def __enter__(self) -> Journal:
         return self
@@ -114,26 +118,27 @@ class Journal:
         if not tail:
             return
         try:
-            last = self._completion(tail, len(lines) + 1)  # whole, only its newline is missing
-        except IntegrityError:
+            parse_json(decode(tail, self.path), self.path)
+        except DataError:  # a proper part of a JSON object is never JSON: this was torn, anything else was not by us
             self.torn_bytes = len(tail)
             os.ftruncate(self._file, len(raw) - len(tail))
         else:
+            last = self._completion(tail, len(lines) + 1)  # whole, only its newline is missing
             self.completions.setdefault(last.k, last)
             os.write(self._file, b"\n")
 
     def _completion(self, line: bytes, number: int) -> Completion:
-        where = f"{self.path}:{number}"
         try:
             row = parse_json(decode(line, self.path), self.path, first_line=number)
             problem = _problem(row)
         except DataError as error:
             problem = error.problems[0].message
         if problem:
-            hint = (
-                "the file was changed or damaged; move the bad line out of it, and the run will ask that request again"
+            raise IntegrityError(
+                f"not a completion: {problem}",
+                where=f"{self.path}:{number}",
+                hint="the file was changed or damaged; take the bad line out, and the run will ask that request again",
             )
-            raise IntegrityError(f"not a completion: {problem}", where=where, hint=hint)
         known = {field.name for field in fields(Completion)}
         row = {key: value for key, value in row.items() if key in known}
         row["seed_ids"] = tuple(row["seed_ids"])
@@ -141,24 +146,33 @@ class Journal:
         return Completion(**row)
 
 
+# What a line must hold: the JSON types of each value, and their name.
+_WANTED: dict[str, tuple[tuple[type, ...], str]] = {
+    "k": ((int,), "a whole number"),
+    "seed_ids": ((list,), "a list"),
+    "prompt_sha256": ((str,), "a string"),
+    "text": ((str,), "a string"),
+    "finish_reason": ((str, type(None)), "a string or null"),
+    "usage": ((dict, type(None)), "an object or null"),
+    "model": ((str, type(None)), "a string or null"),
+    "request_id": ((str, type(None)), "a string or null"),
+    "started": ((str,), "a string"),
+    "seconds": ((int, float), "a number"),
+    "tries": ((int,), "a whole number"),
+    "left_out": ((list,), "a list"),
+}
+_MAY_MISS = frozenset(["tries", "left_out"])
+
+
 def _problem(row: Any) -> str | None:
     if not isinstance(row, dict):
         return f"expected an object, found {kind_of(row)}"
-    wanted: tuple[tuple[str, tuple[type, ...]], ...] = (
-        ("k", (int,)),
-        ("seed_ids", (list,)),
-        ("prompt_sha256", (str,)),
-        ("text", (str,)),
-        ("finish_reason", (str, type(None))),
-        ("usage", (dict, type(None))),
-        ("model", (str, type(None))),
-        ("request_id", (str, type(None))),
-        ("started", (str,)),
-        ("seconds", (int, float)),
-    )
-    for name, types in wanted:
-        if name not in row:
+    for name, (types, expected) in _WANTED.items():
+        if name not in row and name not in _MAY_MISS:
             return f"{name}: missing"
-        if not isinstance(row[name], types):
-            return f"{name}: found {kind_of(row[name])}"
+        if name in row and type(row[name]) not in types:
+            return f"{name}: expected {expected}, found {kind_of(row[name])}"
+    for name, count in (row["usage"] or {}).items():
+        if type(count) is not int:
+            return f"usage.{name}: expected a whole number, found {kind_of(count)}"
     return None

@@ -1,12 +1,13 @@
 """JSON and JSON Lines with line numbers: what is wrong is told by line and column, all at once.
 
-`dumps` is the one way this project writes a line: compact order kept, no ASCII escapes, and lone surrogates (which a
-teacher may send and UTF-8 cannot hold) escaped rather than lost.
+`dumps` is the one way this project writes a line: order kept, no ASCII escapes but for lone surrogates, which a
+teacher may send and UTF-8 cannot hold.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,13 @@ from typing import Any
 from alpaca_cli.data.files import decode, read_bytes, write_atomically
 from alpaca_cli.errors import DataError, Problem
 
+LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
+
 
 def dumps(value: object, *, indent: int | None = None) -> str:
     """JSON text that can always be written as UTF-8."""
     text = json.dumps(value, ensure_ascii=False, indent=indent)
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return json.dumps(value, ensure_ascii=True, indent=indent)
-    return text
+    return LONE_SURROGATE.sub(lambda half: f"\\u{ord(half[0]):04x}", text)
 
 
 def parse_json(text: str, path: Path, *, first_line: int = 1) -> Any:

@@ -5,6 +5,7 @@ A recipe, prompt or seed file is found by path, else by name among these.  Stand
 
 from __future__ import annotations
 
+import os.path
 from pathlib import Path
 
 from alpaca_cli.errors import UsageError
@@ -30,13 +31,17 @@ def find(name: str, kind: str, *, beside: Path = Path()) -> Path:
     Raises UsageError that lists the shipped names.
     """
     asked = beside / name
-    if asked.is_file():
+    if _is_file(asked):
         return asked
     if Path(name).name == name:
         for place in (shipped_dir(kind) / name, shipped_dir(kind) / f"{name}.yaml"):
-            if place.is_file():
+            if _is_file(place):
                 return place
-    if asked.is_dir():
+    if os.path.isdir(asked):  # noqa: PTH112
         raise UsageError("expected a file, found a directory", where=name)
     names = recipe_names() if kind == "recipes" else sorted(path.name for path in shipped_dir(kind).iterdir())
     raise UsageError(f"no such file, nor a shipped one of {kind}", where=name, hint=f"{kind}: {', '.join(names)}")
+
+
+def _is_file(path: Path) -> bool:
+    return os.path.isfile(path)  # noqa: PTH113  (`Path.is_file` raises for a name that is too long)

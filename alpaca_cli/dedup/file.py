@@ -14,7 +14,7 @@ from alpaca_cli.dedup.rouge import TokenizerName
 from alpaca_cli.errors import Problem, UsageError
 from alpaca_cli.format.dataset import Dataset
 from alpaca_cli.format.read import read_dataset
-from alpaca_cli.format.write import write_dataset
+from alpaca_cli.format.select import copy_rows
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,6 @@ class DedupReport:
     skipped: int
     """Malformed rows left out."""
     problems: tuple[Problem, ...]
-    notes: tuple[str, ...]
     format: str
     out: Path
     report: Path | None
@@ -47,7 +46,7 @@ def dedup_file(
     force: bool = False,
     on_progress: Callable[[int, int], None] = lambda *_: None,
 ) -> DedupReport:
-    """Write to `out`, in the format of `source`, the rows whose instruction repeats no row kept before it.
+    """Write to `out` the rows of `source`, as they stand, whose instruction repeats no row kept before it.
 
     `on_progress` hears of rows done and rows in all.  `report` gets a line for each dropped row: which row it repeats,
     and the score.  Raises UsageError and DataError before anything is written.
@@ -71,13 +70,7 @@ def dedup_file(
         on_progress=lambda done: on_progress(done, len(dataset.examples)),
     )
     kept = [index for index, repeat in enumerate(repeats) if repeat is None]
-    write_dataset(
-        out,
-        [dataset.examples[index] for index in kept],
-        dataset.format,
-        places=[dataset.places[index] for index in kept],
-        force=force,
-    )
+    copy_rows(source, [dataset.numbers[index] for index in kept], out)
     dropped = [(index, repeat) for index, repeat in enumerate(repeats) if repeat is not None]
     if report is not None:
         write_jsonl(report, (_row(dataset, kept_already, index, repeat) for index, repeat in dropped))
@@ -88,7 +81,6 @@ def dedup_file(
         dropped_for_against=sum(repeat.source < 0 for _, repeat in dropped),
         skipped=sum(each.skipped for each in (dataset, *kept_already)),
         problems=tuple(problem for each in (dataset, *kept_already) for problem in each.problems),
-        notes=dataset.notes,
         format=dataset.format,
         out=out,
         report=report,

@@ -15,6 +15,8 @@ class Dataset:
     examples: list[Example]
     places: list[str]
     """Where each example stood, for messages about it: `path:line`, or `path[index]` counted from 0."""
+    numbers: list[int]
+    """Which row of the file each example is, counted from 0 over all rows, bad ones included."""
     format: str
     """One of FORMAT_NAMES: writing in it gives a file of the same form."""
     skipped: int

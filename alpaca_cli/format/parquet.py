@@ -47,9 +47,19 @@ def table_rows(raw: bytes, path: Path, *, wanted: Collection[str]) -> list[dict[
     return [{**dict(zip(read, values, strict=True)), **unread} for values in zip(*columns, strict=True)]
 
 
+def selected_bytes(raw: bytes, numbers: Sequence[int]) -> bytes:
+    """A file of the same schema with these rows, counted from 0, of the file `raw`, which `table_rows` could read."""
+    table = pq.ParquetFile(pa.BufferReader(raw), page_checksum_verification=True).read()
+    return _bytes_of(table.take(pa.array(numbers, type=pa.int64())))
+
+
 def table_bytes(examples: Sequence[Example]) -> bytes:
     """The file, the same bytes for the same examples and pyarrow.  No text may hold a lone surrogate."""
     table = pa.table([[getattr(example, name) for example in examples] for name in COLUMNS], schema=_SCHEMA)
+    return _bytes_of(table)
+
+
+def _bytes_of(table: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd", row_group_size=_ROW_GROUP, write_page_checksum=True)
     raw: bytes = sink.getvalue().to_pybytes()

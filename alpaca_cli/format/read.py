@@ -120,21 +120,23 @@ def _form(rows: list[_Placed], template: Template | None) -> Form:
 def _parse(rows: list[_Placed], form: Form, container: str) -> Dataset:
     examples: list[Example] = []
     places: list[str] = []
+    numbers: list[int] = []
     problems: list[Problem] = []
     left_out: Counter[str] = Counter()
     whole = 0
-    for place, row in rows:
+    for number, (place, row) in enumerate(rows):
         try:
             examples.append(_example(row, form))
         except BadRow as bad:
             problems += [problem if problem.where else replace(problem, where=place) for problem in bad.problems]
             continue
         places.append(place)
+        numbers.append(number)
         left_out.update(form.others(row))
         whole += form.takes_whole(row)
     notes = list(_notes(form, container, left_out, whole))
     format_ = _FORMAT_OF.get(container, form.name) if form is FIELDS or container == "parquet" else form.name
-    return Dataset(examples, places, format_, len(rows) - len(examples), tuple(problems), tuple(notes))
+    return Dataset(examples, places, numbers, format_, len(rows) - len(examples), tuple(problems), tuple(notes))
 
 
 def _example(row: Any, form: Form) -> Example:

@@ -1,8 +1,9 @@
 """A teacher's completion to tasks, as teachers really write them.
 
 A task is found by its own labels, wherever they stand and whatever number they bear: a list may restart at 1, skip a
-number, be set in Markdown (`**4. Instruction:**`, `**Input:**`), or be separated by `##` or nothing.  A heading or a
-number inside an output ends nothing; only the next Instruction label does.
+number, be set in Markdown (`**4. Instruction:**`, `- **Input:**`, `### Task 4`), or be separated by `##` or nothing.
+A heading, a number or a line "Input:" inside an output ends nothing; only the next Instruction label does, or a line
+of `###`, after which a teacher takes leave.
 
 Pure: text in, tasks out.  What is wrong with a task is for the rules to say, save for what never became a task.
 Source: stanford_alpaca generate_instruction.py L44-75 does this by position, and loses what follows one odd number.
@@ -12,35 +13,48 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from textwrap import dedent
 
 from alpaca_cli.data.example import Example
 
+# Repetitions are bounded: a model that runs wild writes thousands of blanks, and each would be tried with each.
+_B = r"[^\S\n]{0,4}"  # blanks within a line, of any width
 _LABEL = re.compile(
-    r"""^[ \t>]*
-        (?:\#{1,6}[ \t]*)?                                   # a Markdown heading
-        (?:[-*+][ \t]+(?=\D))?                               # a list bullet
-        [*_]{0,3}[ \t]*
-        (?:\#{1,6}[ \t]*)?
-        (?:(?:task|example)[ \t]+)?
-        (?:(?P<number>\d{1,4})[ \t]*[.):][ \t]*)?
-        [*_]{0,3}[ \t]*
-        (?P<name>instruction|input|output)
-        [ \t]*[*_]{0,3}[ \t]*:[ \t]*[*_]{0,3}[ \t]*
+    rf"""(?: ^ (?:[^\S\n]|>){{0,24}} (?:[-*+•][^\S\n]{{1,4}})? (?:\#{{1,6}}{_B})?   # a quotation, a bullet, a heading
+           | (?<=[^\S\n]) (?:\#{{2,6}}{_B})? (?=\d{{1,4}}\.{_B}(?-i:Instruction|Input|Output):)  # or inside a line
+        )
+        (?P<head>
+            [*_]{{0,3}} {_B}
+            (?:(?:task|example) {_B} (?=\#?\d))?
+            (?:\#?(?P<number>\d{{1,4}}) {_B} [*_]{{0,3}} {_B} [.):–-] {_B} [*_]{{0,3}} {_B})?
+            [*_]{{0,3}} {_B}
+            (?P<name>instruction|input|output)
+            (?:{_B} \#?(?P<number_after>\d{{1,4}}))?
+            {_B} [*_]{{0,3}} {_B} [:：]
+        ) {_B}
     """,
     re.IGNORECASE | re.MULTILINE | re.VERBOSE,
 )
-# What may stand between two tasks and belongs to neither: a line of ###, ---, *** or ===, or a heading "### Task 5".
-_RULE = r"\n[ \t]*(?:\#{2,}|-{3,}|\*{3,}|={3,})[ \t]*(?=\n|\Z)"
-_HEADING = r"\n[ \t]*(?:\#{1,6}[ \t]*)?[*_]{0,3}(?:task|example)[ \t]*\d{1,4}[ \t]*[.):]?[*_]{0,3}[ \t]*(?=\n|\Z)"
-_TAIL = re.compile(rf"(?:(?:{_RULE}|{_HEADING})\s*)+\Z", re.IGNORECASE)
-# Where an answer was cut just after such a line, in the label of a task that it never told.
-_CUT_LABEL = re.compile(r"\n[ \t]*(?:\#{2,}|-{3,}|\*{3,}|={3,})[ \t]*(?:\n[\W_]*(?:task )?\d{0,4}[^\n]{0,20})?\s*\Z")
+_MARKS = ("***", "**", "*", "___", "__", "_")
+_RULE = re.compile(r"\s*(?:\#{2,}|-{3,}|\*{3,}|={3,})\s*")  # a line that separates tasks
+# A line above an Instruction label that numbers the task: ### Task 5: Birds, **Task 5** or Task 5:, or just above it, 5.
+_HEADING = re.compile(
+    rf"""\s* (?: \#{{1,6}}{_B}[*_]{{0,3}}{_B}(?:task|example)?{_B}\#?(\d{{1,4}})\b.*
+               | [*_]{{2,3}}(?:(?:task|example){_B}\#?(\d{{1,4}})\b|(\d{{1,4}})\.).*[*_]{{2,3}}
+               | (?:task|example){_B}\#?(\d{{1,4}}){_B}[.:)]?
+         ) \s*""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_LONE_NUMBER = re.compile(r"\s*(\d{1,4})[.)]\s*")
+_CUT_REASONS = frozenset({"length", "max_tokens", "model_length", "content_filter"})
+_THOUGHT = re.compile(r"\A(?:.*?</think>|\s*<think>.*)", re.DOTALL)  # some servers leave a model's reasoning in
 _NO_INPUT = re.compile(
-    r"""[\W_]*(?:
-        (?:no|non|without|empty)[\W_]?(?:input|context)s?
-        (?:[ ](?:is[ ])?(?:required|needed|provided|necessary|given|available))?
-      | n[ ]?/[ ]?a | none | null | nil | not[ ](?:applicable|required|needed) | empty
-    )?[\W_]*""",
+    r"""[-–—]{0,3} | \.{3} | … | <\s*> | ""|'' | [(<\[]empty[)>\]] | [\W_]*(?:
+        (?:no?|non|without|empty)[\W_]?(?:(?:additional|specific|further|extra)[ ])?(?:input|context)s?
+        (?:[ ](?:(?:is|was)[ ])?(?:required|needed|provided|necessary|given|available))?(?:[ ]for[ ]this[ ]\w+)?
+      | none(?:[ ](?:is[ ])?(?:required|needed|provided|necessary|given))? | n[ ]?/[ ]?a | n\.a | null | nil
+      | not[ ](?:applicable|required|needed|provided)
+    )[\W_]*""",
     re.IGNORECASE | re.VERBOSE,
 )
 
@@ -65,30 +79,37 @@ class _Label:
     number: int | None
     start: int
     end: int
+    open_mark: str
+    """The mark of emphasis that is opened in the label and not closed: **Instruction: Name a bird.**"""
+    opens: bool
+    """Whether it opens a task even in a list whose other tasks are numbered: it is so itself, or is set off."""
 
 
 def parse(text: str, *, next_number: int, finish_reason: str | None) -> list[Task]:
     """The tasks of a completion that goes on after `"{next_number}. Instruction:"`, in the order of the text.
 
-    With finish_reason "length" the last task is dropped as truncated, unless a separator shows that it was complete.
+    Where finish_reason says that the answer was cut, the last task is truncated, unless a separator shows that it was
+    complete.
     """
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    text = _THOUGHT.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
     labels = _labels(text)
-    implied = bool(labels) and labels[0].name != "instruction"
-    if implied:
+    if labels and labels[0].name != "instruction":
         text = f"{next_number}. Instruction: {text}"
         labels = _labels(text)
-    whole = _CUT_LABEL.search(text) if finish_reason == "length" else None
-    text = text[: whole.start()] if whole else text
-    openings = [0] * implied + _openings(labels, first=int(implied))
+    cut = finish_reason in _CUT_REASONS
+    if not labels:
+        return [Task(next_number, 0, Example(text.strip(), "", ""), "truncated")] if cut and text.strip() else []
+    openings = _openings(labels)
+    end = _end_of_told(text, labels[openings[-1] :]) if cut else None
+    if end is not None:
+        text, cut = text[:end], False
+    if text.count("```", 0, labels[0].start) % 2:  # all of the answer is one block of code
+        text = re.sub(r"\n```\s*\Z", "", text)
     tasks: list[Task] = []
     for position, start in enumerate(openings):
         stop = openings[position + 1] if position + 1 < len(openings) else len(labels)
         end = labels[stop].start if stop < len(labels) else len(text)
-        cut = finish_reason == "length" and stop == len(labels) and not whole
-        tasks.append(_task(text[:end], labels[start:stop], position, cut=cut))
-    if not labels and finish_reason == "length" and text.strip():
-        return [Task(next_number, 0, Example(text.strip(), "", ""), "truncated")]
+        tasks.append(_task(text[:end], labels[start:stop], position, cut=cut and stop == len(labels)))
     return tasks
 
 
@@ -96,37 +117,84 @@ def is_no_input(text: str) -> bool:
     """Whether a text only says that there is no input, in any of the spellings that teachers use.
 
     >>> [is_no_input(text) for text in ("<noinput>", "No input.", "[N/A]", "(none required)", "None of the above")]
-    [True, True, True, False, False]
+    [True, True, True, True, False]
     """
     return _NO_INPUT.fullmatch(text.strip()) is not None
 
 
 def _labels(text: str) -> list[_Label]:
-    return [
-        _Label(found["name"].lower(), int(found["number"]) if found["number"] else None, found.start(), found.end())
-        for found in _LABEL.finditer(text)
-    ]
+    return [_label(text, found) for found in _LABEL.finditer(text)]
 
 
-def _openings(labels: list[_Label], *, first: int) -> list[int]:
-    """Which labels from `first` on open a task: the Instruction labels; bare ones only if the answer numbers none.
+def _label(text: str, found: re.Match[str]) -> _Label:
+    name, start, end = found["name"].lower(), found.start(), found.end()
+    open_mark = next((mark for mark in _MARKS if found["head"].count(mark) % 2), "")
+    if open_mark and text.startswith(open_mark, end):
+        end, open_mark = end + len(open_mark), ""
+    number = int(found["number"]) if found["number"] else None
+    opens = number is not None
+    if name == "instruction":
+        start, number = _heading(text, start, number)
+        above = text[:start].rstrip().rpartition("\n")[2]
+        opens = number is not None or _RULE.fullmatch(above) is not None
+    if number is None and found["number_after"]:
+        number = int(found["number_after"])
+    return _Label(name, number, start, end, open_mark, opens)
 
-    An answer about code may hold a line "Instruction:" of its own; where tasks are numbered, that opens nothing.
+
+def _heading(text: str, start: int, number: int | None) -> tuple[int, int | None]:
+    """Where the heading of an Instruction label at `start` begins, and the task's number; as given if it has none."""
+    above = text[:start].rstrip()
+    line = above.rpartition("\n")[2]
+    found = _HEADING.fullmatch(line)
+    if not found and text[len(above) : start] == "\n":
+        found = _LONE_NUMBER.fullmatch(line)
+    numbers = [int(value) for value in found.groups() if value] if found else []
+    if not numbers or number not in (None, *numbers):
+        return start, number
+    return len(above) - len(line), numbers[0]
+
+
+def _openings(labels: list[_Label]) -> list[int]:
+    """Which labels open a task: the first, and the Instruction labels; bare ones only if the answer numbers none.
+
+    An answer about code may hold a line "Instruction:" of its own, and one about cooking "Instruction 2:"; where tasks
+    are numbered, or numbered otherwise, that opens nothing.
     """
-    found = [index for index in range(first, len(labels)) if labels[index].name == "instruction"]
-    numbered = [index for index in found if labels[index].number is not None]
-    return numbered or found
+    found = [index for index, label in enumerate(labels) if label.name == "instruction"]
+    numbered = [index for index in found if labels[index].opens and labels[index].number is not None]
+    numbered_after = [index for index in found if labels[index].number is not None]
+    if numbered:
+        return [index for index in found if index == 0 or labels[index].opens]
+    return [index for index in found if index == 0 or index in numbered_after] if numbered_after else found
+
+
+def _end_of_told(text: str, labels: list[_Label]) -> int | None:
+    """Where the last task, which has these labels, ends in a text that was cut, if it was told to its end.
+
+    That is so where only a separator follows (the prompt's own, or the one that stands before this task too), and
+    behind it perhaps the beginning of a label.
+    """
+    output = _first(labels, "output", labels[0].number)
+    if output is None:
+        return None
+    told = text[output.end :].rstrip()
+    above, _, line = told.rpartition("\n")
+    begun = re.findall(r"[^\W\d_]+", line.lower())
+    names = ("task", "example", "instruction")
+    if not _RULE.fullmatch(line) and all(any(name.startswith(word) for name in names) for word in begun):
+        above, _, line = above.rstrip().rpartition("\n")
+    before = text[: labels[0].start].rstrip().rpartition("\n")[2]
+    is_separator = _RULE.fullmatch(line) and line.strip() in ("###", before.strip())
+    return output.end + len(above) if is_separator else None
 
 
 def _task(text: str, labels: list[_Label], position: int, *, cut: bool) -> Task:
     """The task that `labels` (its own, the Instruction label first) mark in `text`, which ends where it ends."""
     opening = labels[0]
-    parts = [opening]
-    for name in ("input", "output"):
-        later = [label for label in labels if label.name == name and label.start > parts[-1].start]
-        same = [label for label in later if label.number is not None and label.number == opening.number]
-        bare = [label for label in later if label.number is None]
-        parts += (same or bare or later)[:1]
+    output = _first(labels, "output", opening.number)
+    before_output = [label for label in labels if output is None or label.start < output.start]
+    parts = [opening, *filter(None, (_first(before_output, "input", opening.number), output))]
     found = {label.name: _between(text, label, following) for label, following in _pairs(parts)}
     example = Example(
         " ".join(found["instruction"].split()),
@@ -140,16 +208,38 @@ def _task(text: str, labels: list[_Label], position: int, *, cut: bool) -> Task:
     return Task(opening.number, position, example)
 
 
+def _first(labels: list[_Label], name: str, number: int | None) -> _Label | None:
+    """The first label of that name which bears the task's number, else the first of that name."""
+    named = [label for label in labels if label.name == name]
+    numbered = [label for label in named if number is not None and label.number == number]
+    return next(iter(numbered or named), None)
+
+
 def _pairs(parts: list[_Label]) -> list[tuple[_Label, _Label | None]]:
     return list(zip(parts, [*parts[1:], None], strict=True))
 
 
 def _between(text: str, label: _Label, following: _Label | None) -> str:
-    body = "\n" + text[label.end : following.start if following else len(text)].strip()
+    body = text[label.end : following.start if following else len(text)].rstrip()
     if label.name == "output":
-        body = _TAIL.sub("", body)
+        body = _without_separator(body)
+    if re.match(r"\n+[^\S\n]", body):  # a text below its label may be indented like it
+        body = dedent(body)
     body = body.strip()
-    for mark in ("**", "__"):  # a bold label whose marks close after the text: **Instruction: Name a bird.**
-        if body.endswith(mark) and body.count(mark) == 1:
-            body = body.removesuffix(mark).rstrip()
+    if label.open_mark and body.endswith(label.open_mark):
+        body = body.removesuffix(label.open_mark).rstrip()
     return body
+
+
+def _without_separator(output: str) -> str:
+    """An output without the separator below it, and without what a teacher says after a line of ###."""
+    lines = output.split("\n")
+    in_code = False
+    for index, line in enumerate(lines):
+        in_code ^= line.lstrip().startswith("```")
+        if line.strip() == "###" and not in_code:
+            lines = lines[:index]
+            break
+    while lines and (not lines[-1].strip() or _RULE.fullmatch(lines[-1])):
+        lines.pop()
+    return "\n".join(lines)

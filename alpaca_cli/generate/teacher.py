@@ -217,10 +217,10 @@ class Teacher:
         hint = None
         if failure.message.startswith("HTTP 401"):
             hint = f"check the key in {self._settings.api_key_env}"
-        elif failure.message.startswith("HTTP 404"):
+        elif failure.message.startswith("HTTP 404") or str(self._settings.model) in failure.message:
             names = await self._model_names()
             hint = f"name a model with --model; the server knows: {', '.join(names)}" if names else "check --base-url"
-        elif "insufficient_quota" in failure.message or failure.message.startswith("HTTP 429"):
+        elif failure.message.startswith("HTTP 429"):
             hint = "the account is out of credit; run the same command again once it is not"
         return TeacherRefused(failure.message, where=str(self._client.base_url), hint=hint)
 
