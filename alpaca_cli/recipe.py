@@ -16,7 +16,6 @@ from alpaca_cli.data.shipped import find
 from alpaca_cli.errors import RecipeError
 from alpaca_cli.yamlfile import Document, Settings
 
-
 NotEmpty = Annotated[str, Field(min_length=1)]
 
 

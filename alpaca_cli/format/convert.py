@@ -7,7 +7,7 @@ from pathlib import Path
 
 from alpaca_cli.data.files import refuse_existing
 from alpaca_cli.errors import DataError, Problem, UsageError
-from alpaca_cli.format.read import read_dataset
+from alpaca_cli.format.read import read_dataset, with_way_out
 from alpaca_cli.format.split import check_fraction, split
 from alpaca_cli.format.template import Template
 from alpaca_cli.format.write import check_format, unwritable, write_parts
@@ -67,7 +67,7 @@ def convert(
     refused = unwritable(dataset.examples, to, template=template, places=dataset.places)
     problems = [problem for found in refused.values() for problem in found]
     if problems and not skip_bad:
-        raise DataError.of(problems)
+        raise DataError.of(with_way_out(problems))
     kept = [example for index, example in enumerate(dataset.examples) if index not in refused]
     if not kept:
         raise DataError.of([Problem(f"no example is left that {to} can hold", str(source)), *problems])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -41,11 +41,17 @@ def read_dataset(path: Path, *, template: Template | None = None, skip_bad: bool
         raise DataError("no rows in this file", where=str(path), hint="a dataset holds at least one example")
     dataset = _parse(rows, _form(rows, template), container)
     if dataset.problems and not skip_bad:
-        raise DataError.of(dataset.problems)
+        raise DataError.of(with_way_out(dataset.problems))
     if not dataset.examples:
         nothing = Problem(f"no example is left: every row is bad ({len(rows):,})", str(path))
         raise DataError.of([nothing, *dataset.problems])
     return dataset
+
+
+def with_way_out(problems: Sequence[Problem]) -> list[Problem]:
+    """The problems of rows that could be left out; the last one says how, if it has nothing better to say."""
+    last = problems[-1]
+    return [*problems[:-1], replace(last, hint=last.hint or "mend these rows, or leave them out with --skip-bad")]
 
 
 def _rows(raw: bytes, path: Path) -> tuple[str, list[_Placed]]:

@@ -13,7 +13,6 @@ report.json            the counts                 ─┘
 
 from __future__ import annotations
 
-import json
 import platform
 from collections import Counter
 from collections.abc import Iterator
@@ -25,9 +24,9 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from alpaca_cli import __version__, yamlfile
-from alpaca_cli.data.files import read_bytes, reason, write_atomically, write_text
-from alpaca_cli.data.jsonl import dumps, write_json, write_jsonl
-from alpaca_cli.errors import UsageError
+from alpaca_cli.data.files import read_bytes, read_text, reason, write_atomically, write_text
+from alpaca_cli.data.jsonl import dumps, parse_json, write_json, write_jsonl
+from alpaca_cli.errors import AlpacaError, UsageError
 from alpaca_cli.generate.inputs import Inputs
 from alpaca_cli.generate.replay import REASONS, Replay
 from alpaca_cli.recipe import GenerateRecipe
@@ -82,8 +81,14 @@ def opened(path: Path, recipe: GenerateRecipe, inputs: Inputs) -> Iterator[RunFo
     Raises UsageError if another process writes there, if the folder holds something else, or if it holds a run of
     another recipe, prompt or seeds, whose difference the message shows.
     """
+    beginning = {
+        PROMPT: f"{inputs.prompt}\n".encode(),
+        SEEDS: inputs.seeds,
+        VERSIONS: f"{dumps(versions(), indent=2)}\n".encode(),
+    }
     try:
         path.mkdir(parents=True, exist_ok=True)
+        _check_ours(path, beginning)  # before anything, the lock too, is put into a folder of somebody else
         lock = FileLock(path / _LOCK, timeout=0)
         lock.acquire()
     except Timeout:
@@ -99,11 +104,9 @@ def opened(path: Path, recipe: GenerateRecipe, inputs: Inputs) -> Iterator[RunFo
         if (path / RECIPE).exists():
             _check_same(path, recipe, inputs)
         else:
-            _check_empty(path)
-            write_text(path / PROMPT, inputs.prompt + "\n")
-            with write_atomically(path / SEEDS) as stream:
-                stream.write(inputs.seeds)
-            write_json(path / VERSIONS, versions())
+            for name, content in beginning.items():
+                with write_atomically(path / name) as stream:
+                    stream.write(content)
         inside = {"seeds": SEEDS, "prompt": recipe.prompt.model_copy(update={"file": PROMPT})}
         write_text(path / RECIPE, yamlfile.dump(recipe.model_copy(update=inside)))
         yield folder
@@ -158,11 +161,13 @@ def _refused_rows(replay: Replay) -> Iterator[dict[str, Any]]:
         yield row
 
 
-def _check_empty(path: Path) -> None:
-    strangers = sorted(entry.name for entry in path.iterdir() if entry.name not in _OURS)
-    if strangers or (path / JOURNAL).exists():
-        found = strangers[0] if strangers else JOURNAL
-        message = f"not a run folder: it holds {found} and no {RECIPE}"
+def _check_ours(path: Path, beginning: dict[str, bytes]) -> None:
+    """A folder without a recipe may hold what a run wrote that was killed before its recipe, and nothing else."""
+    names = sorted(entry.name for entry in path.iterdir())
+    for name in names if RECIPE not in names else ():
+        if name == _LOCK or _is_leftover(name) or (name in beginning and read_bytes(path / name) == beginning[name]):
+            continue
+        message = f"not a run folder: it holds {name} and no {RECIPE}"
         raise UsageError(message, where=str(path), hint="choose an empty or new folder with --out")
 
 
@@ -174,7 +179,7 @@ def _check_same(path: Path, recipe: GenerateRecipe, inputs: Inputs) -> None:
         for key in sorted(old | new)
         if key not in _FREE and old.get(key) != new.get(key)
     ]
-    if read_bytes(path / PROMPT).decode("utf-8") != inputs.prompt + "\n":
+    if read_bytes(path / PROMPT) != f"{inputs.prompt}\n".encode():
         differences.append("prompt: another text")
     if read_bytes(path / SEEDS) != inputs.seeds:
         differences.append("seeds: other seed tasks")
@@ -184,7 +189,7 @@ def _check_same(path: Path, recipe: GenerateRecipe, inputs: Inputs) -> None:
             where=str(path),
             hint="choose another folder with --out, or give the same recipe and flags to go on with this run",
         )
-    kept = json.loads(read_bytes(path / REPORT))["kept"] if (path / REPORT).exists() else 0
+    kept = _kept(path / REPORT)
     if recipe.num is not None and recipe.num < kept:
         raise UsageError(
             f"this run has kept {kept:,} examples already, more than --num {recipe.num:,}",
@@ -193,11 +198,23 @@ def _check_same(path: Path, recipe: GenerateRecipe, inputs: Inputs) -> None:
         )
 
 
+def _kept(path: Path) -> int:
+    """How many examples a report counts; 0 if there is none, or what is there is no report: it will be written anew."""
+    try:
+        return int(parse_json(read_text(path), path)["kept"])
+    except (AlpacaError, TypeError, LookupError, ValueError):
+        return 0
+
+
 def _remove_leftovers(path: Path) -> None:
     """Temporary neighbours of our own files that a killed process left; the lock says that it is gone."""
-    for leftover in path.glob(".*.tmp"):
-        if any(leftover.name.startswith(f".{name}.") for name in _OURS):
-            leftover.unlink(missing_ok=True)
+    for entry in list(path.iterdir()):
+        if _is_leftover(entry.name):
+            entry.unlink(missing_ok=True)
+
+
+def _is_leftover(name: str) -> bool:
+    return name.endswith(".tmp") and any(name.startswith(f".{ours}.") for ours in _OURS)
 
 
 def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
