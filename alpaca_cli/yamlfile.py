@@ -6,6 +6,7 @@ gives the place.  Duplicate keys, which YAML forbids and PyYAML lets pass, are m
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from alpaca_cli.data.files import read_text
 from alpaca_cli.data.jsonl import kind_of
@@ -31,17 +32,6 @@ class Settings(BaseModel):
     """What every checked part of a YAML file is: frozen, without unknown keys, each field documented with its unit."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def check_number(cls, value: object, info: ValidationInfo) -> object:
-        """`yes`, `no`, `true` and `false` are no numbers, though pydantic would take them for 1 and 0."""
-        if isinstance(value, bool):
-            annotation = cls.model_fields[str(info.field_name)].annotation
-            kinds = (annotation, *get_args(annotation))
-            if bool not in kinds and (int in kinds or float in kinds):
-                raise ValueError(f"expected a number, found {str(value).lower()}")
-        return value
 
 
 class _Loader(yaml.SafeLoader):
@@ -77,7 +67,12 @@ class _Loader(yaml.SafeLoader):
 class _Dumper(yaml.SafeDumper):
     """Writes what `_Loader` reads as the same."""
 
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        # In double quotes all is escaped; else PyYAML would write a line separator that it reads as a blank.
+        return self.represent_scalar(f"{_TAG}str", data, style=None if data.isprintable() else '"')
 
+
+_Dumper.add_representer(str, _Dumper.represent_str)
 _Loader.yaml_constructors = {
     tag: make
     for tag, make in yaml.SafeLoader.yaml_constructors.items()
@@ -131,7 +126,8 @@ class Document:
     def check(self, model: type[Model]) -> Model:
         """The model that `data` describes.  Raises RecipeError that lists every mistake, in the order of the file."""
         try:
-            return model.model_validate(self.data)
+            # As JSON, in which a list may be a tuple, and strictly, so that `yes` is no 1 and "1" is no number.
+            return model.model_validate_json(json.dumps(self.data), strict=True)
         except ValidationError as error:
             found = [self._problem(model, details) for details in error.errors(include_url=False)]
         raise RecipeError.of([problem for _, problem in sorted(found, key=lambda pair: pair[0])])

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from alpaca_cli.generate.run import Result
     from alpaca_cli.recipe import GenerateRecipe
 
+RATE_OVER_S = 30.0
+
 
 def generate(
     num: Annotated[
@@ -135,6 +137,7 @@ class _View:
     def __init__(self) -> None:
         self._ticker = screen.Ticker()
         self._last: Progress | None = None
+        self._marks: list[tuple[float, int]] = [(0.0, 0)]  # seconds and examples kept by this process, of late
 
     def __enter__(self) -> _View:
         self._ticker.__enter__()
@@ -146,15 +149,27 @@ class _View:
     def note(self, text: str) -> None:
         screen.note(text)
 
+    def replaying(self, done: int, count: int) -> None:
+        self._ticker.show(f"reading the journal: {done:,} of {_count(count, 'completion')}")
+
     def progress(self, progress: Progress) -> None:
         self._last = progress
-        self._ticker.show(_line(progress), _block(progress))
+        self._marks.append((progress.seconds, progress.kept - progress.num_kept_before))
+        while len(self._marks) > 2 and self._marks[1][0] < progress.seconds - RATE_OVER_S:
+            del self._marks[0]
+        per_second = self._per_second()
+        self._ticker.show(_line(progress, per_second), _block(progress, per_second))
+
+    def _per_second(self) -> float:
+        """Examples kept a second, of late: novelty gets rarer, so the mean of the whole run would promise too much."""
+        (began, before), (now, kept) = self._marks[0], self._marks[-1]
+        return (kept - before) / (now - began) if now - began > 1 else 0.0
 
     def stopped(self, out: Path) -> None:
         """What there is, when the run ends before its end."""
         self._ticker.__exit__()
         if self._last is not None and self._last.num_completions:
-            screen.say(f"stopped: {_line(self._last)}")
+            screen.say(f"stopped: {_line(self._last, 0.0)}")
             screen.say(f"every answer is kept in {out}; the same command goes on from here")
 
 
@@ -166,38 +181,33 @@ def _rehearsal_settings(settings: object) -> dict[str, object]:
     return {**kept, "kind": "rehearsal", "model": "rehearsal"}
 
 
-def _line(progress: Progress) -> str:
+def _line(progress: Progress, per_second: float) -> str:
     parts = [
         f"kept {progress.kept:,} of {progress.num:,} ({progress.kept / progress.num:.0%})",
         f"{_count(progress.num_completions, 'completion')}",
         f"{progress.prompt_tokens + progress.completion_tokens:,} tokens",
     ]
-    if left := _seconds_left(progress):
-        parts.append(f"{screen.duration(left)} left")
+    if per_second:
+        parts.append(_left(progress, per_second))
     return ", ".join(parts)
 
 
-def _block(progress: Progress) -> list[str]:
-    new = progress.kept - progress.num_kept_before
-    rate = f"{new / progress.seconds * 60:,.0f} examples a minute" if progress.seconds > 1 and new else "beginning"
-    left = _seconds_left(progress)
+def _block(progress: Progress, per_second: float) -> list[str]:
+    rate = f"{per_second * 60:,.0f} examples a minute, {_left(progress, per_second)}" if per_second else "beginning"
     refused = ", ".join(f"{name} {count:,}" for name, count in progress.reasons.most_common(5))
     retries = f", {_count(progress.num_retries, 'retry', 'retries')}" if progress.num_retries else ""
     share = progress.kept / progress.num
     return [
         f"  kept     {progress.kept:,} of {progress.num:,}  {screen.bar(share)}  {share:.0%}",
-        f"  speed    {rate}" + (f", {screen.duration(left)} left" if left else ""),
+        f"  speed    {rate}",
         f"  asked    {_count(progress.num_completions, 'completion')}, {progress.num_under_way} under way{retries}",
         f"  tokens   {progress.prompt_tokens:,} in, {progress.completion_tokens:,} out",
         f"  refused  {refused or 'none'}",
     ]
 
 
-def _seconds_left(progress: Progress) -> float | None:
-    new = progress.kept - progress.num_kept_before
-    if progress.seconds < 1 or not new:
-        return None
-    return (progress.num - progress.kept) * progress.seconds / new
+def _left(progress: Progress, per_second: float) -> str:
+    return f"{screen.duration((progress.num - progress.kept) / per_second)} left"
 
 
 def _summarise(result: Result) -> None:
@@ -205,15 +215,15 @@ def _summarise(result: Result) -> None:
     refused = numbers["refused"]
     assert isinstance(refused, dict)
     words = ", ".join(f"{name} {count:,}" for name, count in sorted(refused.items(), key=lambda pair: -pair[1]))
-    asked = "nothing was asked, the run was complete" if not result.num_asked else f"{result.num_asked:,} of them now"
+    now = "all now" if result.num_asked == result.num_completions else f"{result.num_asked:,} of them now"
     screen.say(f"  kept      {numbers['kept']:,} examples, {numbers['with_input']:,} with an input")
     screen.say(f"  refused   {sum(refused.values()):,} of {numbers['tasks']:,} tasks: {words or 'none'}")
-    screen.say(f"  paid      {_count(result.num_completions, 'completion')} ({asked})")
+    screen.say(f"  asked     {_count(result.num_completions, 'completion')}, {now if result.num_asked else 'none now'}")
     if result.num_over:
         screen.say(f"  over      {_count(result.num_over, 'completion')} kept in the journal for a larger --num")
     if numbers["completions_without_usage"]:
         screen.say(
-            f"  unknown   tokens of {numbers['completions_without_usage']:,} completions: the server did not count"
+            f"  uncounted tokens of {numbers['completions_without_usage']:,} completions: the server did not count"
         )
     screen.say(f"  dataset   {result.dataset}")
 

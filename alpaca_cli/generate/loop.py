@@ -51,6 +51,9 @@ class Listener(Protocol):
     def note(self, text: str) -> None:
         """One line that the user should know."""
 
+    def replaying(self, done: int, count: int) -> None:
+        """Of `count` completions in the journal, `done` have been looked at again."""
+
     def progress(self, progress: Progress) -> None:
         """The run has moved."""
 

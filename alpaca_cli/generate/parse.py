@@ -12,6 +12,7 @@ Source: stanford_alpaca generate_instruction.py L44-75 does this by position, an
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from textwrap import dedent
 
@@ -35,9 +36,10 @@ _LABEL = re.compile(
     """,
     re.IGNORECASE | re.MULTILINE | re.VERBOSE,
 )
+_SHAPES = ("4. Name:", "Name 4:", "Name:")
 _MARKS = ("***", "**", "*", "___", "__", "_")
 _RULE = re.compile(r"\s*(?:\#{2,}|-{3,}|\*{3,}|={3,})\s*")  # a line that separates tasks
-# A line above an Instruction label that numbers the task: ### Task 5: Birds, **Task 5** or Task 5:, or just above it, 5.
+# A line above an Instruction label that numbers the task: ### Task 5: Birds, **Task 5**, Task 5:, or just above it 5.
 _HEADING = re.compile(
     rf"""\s* (?: \#{{1,6}}{_B}[*_]{{0,3}}{_B}(?:task|example)?{_B}\#?(\d{{1,4}})\b.*
                | [*_]{{2,3}}(?:(?:task|example){_B}\#?(\d{{1,4}})\b|(\d{{1,4}})\.).*[*_]{{2,3}}
@@ -49,7 +51,7 @@ _LONE_NUMBER = re.compile(r"\s*(\d{1,4})[.)]\s*")
 _CUT_REASONS = frozenset({"length", "max_tokens", "model_length", "content_filter"})
 _THOUGHT = re.compile(r"\A(?:.*?</think>|\s*<think>.*)", re.DOTALL)  # some servers leave a model's reasoning in
 _NO_INPUT = re.compile(
-    r"""[-–—]{0,3} | \.{3} | … | <\s*> | ""|'' | [(<\[]empty[)>\]] | [\W_]*(?:
+    r"""[-–—]? | \.{3} | … | <\s*> | ""|'' | [(<\[]empty[)>\]] | [\W_]*(?:
         (?:no?|non|without|empty)[\W_]?(?:(?:additional|specific|further|extra)[ ])?(?:input|context)s?
         (?:[ ](?:(?:is|was)[ ])?(?:required|needed|provided|necessary|given|available))?(?:[ ]for[ ]this[ ]\w+)?
       | none(?:[ ](?:is[ ])?(?:required|needed|provided|necessary|given))? | n[ ]?/[ ]?a | n\.a | null | nil
@@ -81,8 +83,10 @@ class _Label:
     end: int
     open_mark: str
     """The mark of emphasis that is opened in the label and not closed: **Instruction: Name a bird.**"""
-    opens: bool
-    """Whether it opens a task even in a list whose other tasks are numbered: it is so itself, or is set off."""
+    shape: str
+    """One of _SHAPES."""
+    set_off: bool
+    """Whether a line that separates tasks stands before it."""
 
 
 def parse(text: str, *, next_number: int, finish_reason: str | None) -> list[Task]:
@@ -132,41 +136,47 @@ def _label(text: str, found: re.Match[str]) -> _Label:
     if open_mark and text.startswith(open_mark, end):
         end, open_mark = end + len(open_mark), ""
     number = int(found["number"]) if found["number"] else None
-    opens = number is not None
+    set_off = False
     if name == "instruction":
         start, number = _heading(text, start, number)
-        above = text[:start].rstrip().rpartition("\n")[2]
-        opens = number is not None or _RULE.fullmatch(above) is not None
-    if number is None and found["number_after"]:
+        set_off = _RULE.fullmatch(_line_above(text, start)) is not None
+    before, after, bare = _SHAPES
+    shape = before if number is not None else after if found["number_after"] else bare
+    if shape == after:
         number = int(found["number_after"])
-    return _Label(name, number, start, end, open_mark, opens)
+    return _Label(name, number, start, end, open_mark, shape, set_off)
 
 
 def _heading(text: str, start: int, number: int | None) -> tuple[int, int | None]:
     """Where the heading of an Instruction label at `start` begins, and the task's number; as given if it has none."""
-    above = text[:start].rstrip()
-    line = above.rpartition("\n")[2]
+    line = _line_above(text, start)
+    begin = text.rfind(line, 0, start)
     found = _HEADING.fullmatch(line)
-    if not found and text[len(above) : start] == "\n":
+    if not found and begin + len(line) + 1 == start:
         found = _LONE_NUMBER.fullmatch(line)
     numbers = [int(value) for value in found.groups() if value] if found else []
-    if not numbers or number not in (None, *numbers):
-        return start, number
-    return len(above) - len(line), numbers[0]
+    return (begin, numbers[0]) if numbers and number in (None, *numbers) else (start, number)
+
+
+def _line_above(text: str, start: int) -> str:
+    """The last line before `start` that is not blank."""
+    return text[:start].rstrip().rpartition("\n")[2]
 
 
 def _openings(labels: list[_Label]) -> list[int]:
-    """Which labels open a task: the first, and the Instruction labels; bare ones only if the answer numbers none.
+    """Which labels open a task: the first, and the Instruction labels that are numbered before or set off.
 
-    An answer about code may hold a line "Instruction:" of its own, and one about cooking "Instruction 2:"; where tasks
-    are numbered, or numbered otherwise, that opens nothing.
+    The others do if most of those that come to an output are like them: an answer about code may hold a line
+    "Instruction:" of its own, one about cooking "Instruction 2:", and that opens nothing where tasks look otherwise.
     """
     found = [index for index, label in enumerate(labels) if label.name == "instruction"]
-    numbered = [index for index in found if labels[index].opens and labels[index].number is not None]
-    numbered_after = [index for index in found if labels[index].number is not None]
-    if numbered:
-        return [index for index in found if index == 0 or labels[index].opens]
-    return [index for index in found if index == 0 or index in numbered_after] if numbered_after else found
+    shapes = Counter(
+        labels[index].shape
+        for index, following in zip(found, [*found[1:], len(labels)], strict=True)
+        if any(label.name == "output" for label in labels[index:following])
+    )
+    opening_shapes = {_SHAPES[0], max(_SHAPES, key=lambda shape: shapes[shape])}
+    return [index for index in found if index == 0 or labels[index].set_off or labels[index].shape in opening_shapes]
 
 
 def _end_of_told(text: str, labels: list[_Label]) -> int | None:
@@ -184,7 +194,7 @@ def _end_of_told(text: str, labels: list[_Label]) -> int | None:
     names = ("task", "example", "instruction")
     if not _RULE.fullmatch(line) and all(any(name.startswith(word) for name in names) for word in begun):
         above, _, line = above.rstrip().rpartition("\n")
-    before = text[: labels[0].start].rstrip().rpartition("\n")[2]
+    before = _line_above(text, labels[0].start)
     is_separator = _RULE.fullmatch(line) and line.strip() in ("###", before.strip())
     return output.end + len(above) if is_separator else None
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from alpaca_cli.data.journal import Journal
@@ -36,7 +37,7 @@ class Result:
 
     folder: Path
     dataset: Path
-    report: dict[str, object]
+    report: dict[str, Any]
     num_completions: int
     """Paid in all, as the journal has them."""
     num_over: int
@@ -88,16 +89,19 @@ def generate(recipe: GenerateRecipe, folder: Path, *, at: Address, listener: Lis
         if journal.torn_bytes:
             listener.note(f"the journal's last line was torn by a crash: {journal.torn_bytes} bytes cut off")
         _check_journal(journal, maker)
+        num_before = len(journal.completions)
+        if (done := run.report_if_complete(num)) is not None:
+            return _result(run, done, journal, num_before)
         replay = Replay(recipe, inputs.seed_tasks, num)
         for k in sorted(journal.completions):
             replay.offer(journal.completions[k])
-        num_before = len(journal.completions)
+            listener.replaying(len(replay.used), num_before)
         try:
             if not replay.is_done:
                 asyncio.run(_ask(recipe, at, maker, replay, journal, listener))
         finally:
             run.write_outputs(replay)
-        return _result(run, replay, journal, num_before)
+        return _result(run, report(replay), journal, num_before)
 
 
 async def _ask(
@@ -108,9 +112,9 @@ async def _ask(
         await Loop(recipe, teacher=teacher, maker=maker, replay=replay, journal=journal, listener=listener).run()
 
 
-def _result(run: RunFolder, replay: Replay, journal: Journal, num_before: int) -> Result:
+def _result(run: RunFolder, report: dict[str, Any], journal: Journal, num_before: int) -> Result:
     num = len(journal.completions)
-    return Result(run.path, run.dataset_path, report(replay), num, num - len(replay.used), num - num_before)
+    return Result(run.path, run.dataset_path, report, num, num - int(report["completions"]), num - num_before)
 
 
 def _check_journal(journal: Journal, maker: RequestMaker) -> None:

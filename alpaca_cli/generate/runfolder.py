@@ -64,6 +64,15 @@ class RunFolder:
         """Where the accepted examples are, in Stanford's form."""
         return self.path / DATASET
 
+    def report_if_complete(self, num: int) -> dict[str, Any] | None:
+        """The report of a run that already ended with `num` examples, else None.
+
+        It is written last, so what it counts is there; and a journal that only grows cannot change what was made.
+        """
+        found = _report(self.path)
+        made = all((self.path / name).exists() for name in (DATASET, PROVENANCE, REFUSED))
+        return found if made and found.get("is_complete") and found.get("num") == num else None
+
     def write_outputs(self, replay: Replay) -> None:
         """Write the derived files, each whole or not at all; the report, which says how many there are, comes last."""
         with write_atomically(self.path / DATASET) as stream:
@@ -189,7 +198,7 @@ def _check_same(path: Path, recipe: GenerateRecipe, inputs: Inputs) -> None:
             where=str(path),
             hint="choose another folder with --out, or give the same recipe and flags to go on with this run",
         )
-    kept = _kept(path / REPORT)
+    kept = _report(path).get("kept", 0)
     if recipe.num is not None and recipe.num < kept:
         raise UsageError(
             f"this run has kept {kept:,} examples already, more than --num {recipe.num:,}",
@@ -198,12 +207,13 @@ def _check_same(path: Path, recipe: GenerateRecipe, inputs: Inputs) -> None:
         )
 
 
-def _kept(path: Path) -> int:
-    """How many examples a report counts; 0 if there is none, or what is there is no report: it will be written anew."""
+def _report(path: Path) -> dict[str, Any]:
+    """What the report of a run folder says; nothing if there is none, or what is there is no report."""
     try:
-        return int(parse_json(read_text(path), path)["kept"])
-    except (AlpacaError, TypeError, LookupError, ValueError):
-        return 0
+        found = parse_json(read_text(path / REPORT), path / REPORT)
+    except AlpacaError:
+        return {}
+    return found if isinstance(found, dict) and isinstance(found.get("kept"), int) else {}
 
 
 def _remove_leftovers(path: Path) -> None:

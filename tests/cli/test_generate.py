@@ -81,7 +81,7 @@ def test_the_same_command_does_nothing_when_the_run_is_complete(alpaca: Alpaca) 
     assert again.code == 0
     assert len(seen.requests) == asked
     assert {path: path.read_bytes() for path in Path("r").iterdir()} == before
-    assert "the run was complete" in again.err
+    assert "none now" in again.err
 
 
 def test_a_larger_num_goes_on_and_keeps_what_was_there(alpaca: Alpaca) -> None:

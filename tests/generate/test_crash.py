@@ -1,0 +1,62 @@
+"""SIGKILL at random moments: the same command goes on, asks nothing twice, and ends with the same bytes."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from alpaca_cli.rehearsal.server import RehearsalServer
+
+DERIVED = ("alpaca_data.json", "provenance.jsonl", "refused.jsonl", "report.json")
+NUM = 400
+KILLS = 6
+
+
+def _command(out: Path, base_url: str) -> list[str]:
+    options = ["--num", str(NUM), "--base-url", base_url, "--model", "rehearsal", "--out", str(out)]
+    return [sys.executable, "-m", "alpaca_cli", "generate", *options]
+
+
+def test_killed_runs_end_with_the_bytes_of_an_uninterrupted_one(tmp_path: Path) -> None:
+    with RehearsalServer(latency_s=0.05) as server:
+        subprocess.run(_command(tmp_path / "whole", server.base_url), check=True, capture_output=True)
+        rng = random.Random(5)
+        kills = 0
+        deadline = time.monotonic() + 90
+        while kills < KILLS:
+            assert time.monotonic() < deadline
+            process = subprocess.Popen(
+                _command(tmp_path / "killed", server.base_url), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
+            try:
+                process.wait(timeout=0.5 + rng.random() * 0.6)
+                break
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                kills += 1
+        subprocess.run(_command(tmp_path / "killed", server.base_url), check=True, capture_output=True)
+
+    numbers = [json.loads(line)["k"] for line in (tmp_path / "killed" / "journal.jsonl").read_text().splitlines()]
+    assert kills >= 2
+    assert len(set(numbers)) == len(numbers)
+    for name in DERIVED:
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert [path.name for path in (tmp_path / "killed").glob(".*.tmp")] == []
+
+
+def test_a_journalled_request_is_never_asked_again(tmp_path: Path) -> None:
+    with RehearsalServer() as server:
+        subprocess.run(_command(tmp_path / "r", server.base_url), check=True, capture_output=True)
+        asked = server.num_requests
+        journal = tmp_path / "r" / "journal.jsonl"
+        lines = journal.read_text().splitlines(keepends=True)
+        journal.write_text("".join(lines[:3] + lines[5:]))
+        (tmp_path / "r" / "report.json").unlink()
+        subprocess.run(_command(tmp_path / "r", server.base_url), check=True, capture_output=True)
+
+        assert server.num_requests - asked == 2
