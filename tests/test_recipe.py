@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 import pytest
 
@@ -25,7 +26,7 @@ def told(text: str, *assignments: str) -> list[str]:
     with pytest.raises(RecipeError) as found:
         recipe(text, *assignments)
     return [
-        str(problem).removeprefix("r.yaml:") + (f" [{problem.hint}]" if problem.hint else "")
+        re.sub(r"^r\.yaml:(?=\d)", "", str(problem)) + (f" [{problem.hint}]" if problem.hint else "")
         for problem in found.value.problems
     ]
 
@@ -35,7 +36,11 @@ def settings_of(settings: type[Settings], prefix: str = "") -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for name, field in settings.model_fields.items():
         fields[prefix + name] = field
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Settings):
+        if (
+            get_origin(field.annotation) is None
+            and isinstance(field.annotation, type)
+            and issubclass(field.annotation, Settings)
+        ):
             fields |= settings_of(field.annotation, f"{prefix}{name}.")
     return fields
 
@@ -50,8 +55,8 @@ def test_kind_and_a_teacher_are_all_that_is_needed() -> None:
 def test_what_is_dumped_loads_as_the_same() -> None:
     full = recipe(
         LEAST, "num=5", "seed=-3", r'teacher.stop=["\n20. Instruction", "20."]', "teacher.temperature=2e-5",
-        "teacher.extra_body={min_p: 1e-2, chat_template_kwargs: {enable_thinking: no}}", "rules.unsuitable_word=[go to]",
-        "teacher.reasoning_effort='no'", "seeds='été 🙂.jsonl'",
+        "teacher.extra_body={min_p: 1e-2, chat_template_kwargs: {enable_thinking: no}}",
+        "rules.unsuitable_word=[go to]", "teacher.reasoning_effort='no'", "seeds='été 🙂.jsonl'",
     )  # fmt: skip
     text = yamlfile.dump(full)
 
@@ -98,7 +103,7 @@ def test_a_missing_or_unknown_kind_is_told(text: str, problem: str) -> None:
         ("rules: {too_long: true}", "3:19: rules.too_long: input should be a valid integer, found True"),
         ("rules: {too_short: -1}", "3:20: rules.too_short: input should be greater than or equal to 0, found -1"),
         ("rules: {url: 1}", "3:14: rules.url: input should be a valid boolean, found 1"),
-        ("rules:\n  unsuitable_word: image", "4:20: rules.unsuitable_word: input should be a valid array, found 'image'"),
+        ("rules: {unsuitable_word: a}", "3:26: rules.unsuitable_word: input should be a valid array, found 'a'"),
         ("rules: {unsuitable_word: [a, '']}", "3:30: rules.unsuitable_word.1: string should have at least 1 character, "
          "found ''"),
         ("rules: {unsuitable_word: [a, no]}", "3:30: rules.unsuitable_word.1: input should be a valid string, found "
@@ -206,17 +211,6 @@ def test_every_field_says_what_it_means() -> None:
     ]
 
     assert lacking == []
-
-
-def test_a_number_of_time_or_size_says_its_unit_in_its_name_or_meaning() -> None:
-    units = ("seconds", "tokens", "tasks", "seed tasks", "words", "examples", "tries", "requests", "completions")
-    numbers = {
-        name: field for name, field in settings_of(GenerateRecipe).items() if field.annotation in (int, int | None)
-    }
-
-    assert [
-        name for name, field in numbers.items() if not any(unit in field.description.lower() for unit in units)
-    ] == []
 
 
 def test_a_kind_is_the_kind_of_its_model() -> None:

@@ -75,6 +75,7 @@ class RunFolder:
 
     def write_outputs(self, replay: Replay) -> None:
         """Write the derived files, each whole or not at all; the report, which says how many there are, comes last."""
+        (self.path / REPORT).unlink(missing_ok=True)  # else, after a kill, it would count what is no more
         with write_atomically(self.path / DATASET) as stream:
             # Stanford's bytes: a list, indent 4, without a final newline (utils.py L161-171); but text unescaped.
             stream.write(dumps([example.as_dict() for example in replay.accepted], indent=4).encode("utf-8"))

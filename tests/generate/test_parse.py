@@ -572,7 +572,8 @@ def _means_nothing(line: str) -> bool:
 
 LINES = _LINE.filter(_means_nothing).map(str.strip)
 INSTRUCTIONS = LINES.map(lambda line: " ".join(line.split()))
-TEXTS = st.lists(st.one_of(LINES, st.just("")), min_size=1, max_size=5).map("\n".join).map(str.strip).filter(bool)
+INDENTED = st.tuples(st.sampled_from(["", "    ", "\t"]), LINES).map("".join)
+TEXTS = st.lists(st.one_of(INDENTED, st.just("")), min_size=1, max_size=5).map("\n".join).map(str.strip).filter(bool)
 INPUTS = st.one_of(st.just(""), TEXTS.filter(lambda text: not is_no_input(text)))
 EXAMPLES = st.builds(Example, INSTRUCTIONS, INPUTS, TEXTS)
 
