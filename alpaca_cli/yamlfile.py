@@ -19,7 +19,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from alpaca_cli.data.files import read_text
-from alpaca_cli.data.jsonl import kind_of
+from alpaca_cli.data.jsonl import LONE_SURROGATE, kind_of
 from alpaca_cli.errors import Problem, RecipeError, UsageError
 
 Model = TypeVar("Model", bound="Settings")
@@ -55,11 +55,10 @@ class _Loader(yaml.SafeLoader):
             value = super().construct_object(node, deep)
             if isinstance(value, float) and not isfinite(value):
                 raise ValueError(f"{value} is not a finite number")
-            if isinstance(value, str):
-                value.encode("utf-8")
+            if isinstance(value, str) and LONE_SURROGATE.search(value):
+                raise ValueError("found half a character (a lone surrogate)")
         except ValueError as error:  # also 0b_ and an integer of 5,000 digits, of which PyYAML tells no place
-            is_half = isinstance(error, UnicodeEncodeError)
-            problem = "found half a character (a lone surrogate)" if is_half else str(error).partition(";")[0]
+            problem = str(error).partition(";")[0]
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark) from None
         return value
 
@@ -112,7 +111,12 @@ class Document:
             self.put(keys, value, source=f"--set {key.strip()}")
 
     def put(self, keys: tuple[str, ...], value: object, *, source: str) -> None:
-        """Set one value; `source` (a flag) is where later mistakes in it are reported."""
+        """Set one value; `source` (a flag) is where later mistakes in it are reported.
+
+        Raises UsageError for a text that the shell did not give as UTF-8.
+        """
+        if isinstance(value, str) and LONE_SURROGATE.search(value):
+            raise UsageError("invalid UTF-8", where=source)
         place = self.data
         for depth, key in enumerate(keys[:-1], 1):
             inner = place.get(key)

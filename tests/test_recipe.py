@@ -67,7 +67,7 @@ def test_what_is_dumped_loads_as_the_same() -> None:
 
 def test_a_checked_recipe_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
-        recipe(LEAST).teacher.model = "other"  # type: ignore[misc]
+        recipe(LEAST).teacher.model = "other"
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def test_what_is_written_is_what_is_there() -> None:
 
 def test_a_checked_part_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
-        house("name: n").name = "other"  # type: ignore[misc]
+        house("name: n").name = "other"
 
 
 TOP = "known keys here: name, size, rooms, people, pet, number, words, free"
@@ -458,6 +458,14 @@ def test_set_of_another_form_is_refused(assignment: str) -> None:
 )
 def test_a_mistake_in_set_is_told_as_from_set(assignment: str, problem: str) -> None:
     assert told("name: n\nsize: {width: 2}\n", assignment) == [problem]
+
+
+def test_what_the_shell_gives_in_another_encoding_is_refused() -> None:
+    for assignment in ("name=caf\udce9", "free.x=caf\udce9"):
+        with pytest.raises(UsageError) as found:
+            house("name: n\n", assignment)
+
+        assert str(found.value) == f"--set {assignment.partition('=')[0]}: invalid UTF-8"
 
 
 def test_the_last_set_counts_and_goes_before_the_file() -> None:

@@ -1,7 +1,6 @@
 """Tokens as the rehearsal teacher counts them: runs of letters, digits and underscores, and runs of punctuation.
 
-This is an approximation of what real tokenizers count, some 10 to 30 % below it for English; it is stable, and
-enough to try out budgets and limits.
+No real tokenizer counts so; but the count is stable, and enough to try out budgets and limits.
 """
 
 from __future__ import annotations

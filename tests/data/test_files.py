@@ -165,10 +165,12 @@ def test_a_folder_in_the_place_of_the_file_is_told(tmp_path: Path) -> None:
 
 def test_a_name_too_long_for_the_system_is_told(tmp_path: Path) -> None:
     path = tmp_path / ("x" * 300)
-    for act in (lambda: write_text(path, "y"), lambda: refuse_existing(path, force=True)):
-        with pytest.raises(UsageError) as found:
-            act()
+    with pytest.raises(UsageError) as late:
+        write_text(path, "y")
+    with pytest.raises(UsageError) as before_any_work:
+        refuse_existing(path, force=True)
 
+    for found in (late, before_any_work):
         assert problem(found)[:2] == ("cannot write: file name too long", str(path))
 
 
