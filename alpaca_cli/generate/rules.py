@@ -19,75 +19,122 @@ from alpaca_cli.recipe import RuleSettings
 Rule = Callable[[Example, RuleSettings], bool]
 
 _ANOTHER_LABEL = re.compile(
-    r"(?:^|\n|\s)(?:#{2,}\s*)?\**\d{1,3}\s*[.):]\s*\**(?:instruction|input|output)\**\s*:", re.IGNORECASE
+    r"(?:^|\s)(?:#{2,}\s*)?\**(?:\d{1,3}\s*[.):]\s*\**instruction|instruction \d{1,3})\**\s*:"
+    r"|(?:^|\s)\**(?P<number>\d{1,3})\.\s*\**input\**\s*:.*?\s\**(?P=number)\.\s*\**output\**\s*:",
+    re.IGNORECASE | re.DOTALL,
 )
 _NO_OUTPUT = re.compile(
-    r"[\W_]*(?:no[ _-]?(?:out|in)put(?: (?:is )?(?:required|needed|provided|necessary|given))?|n/a|none|null|nil"
-    r"|not applicable|output|\.{3,}|)[\W_]*",
+    r"[\W_]*(?:no[ _-]?(?:out|in)put(?: (?:is |was )?(?:required|needed|provided|necessary|given|available))?"
+    r"|n/a|not applicable)[\W_]*"
+    r"|<\s*no[ _-]?(?:out|in)put\b.*"
+    r"|[<(\[](?:output|none|null|nil|empty)[>)\]]|[-–—.…\s]*|\"\"|''",
+    re.IGNORECASE | re.DOTALL,
+)
+_URL = re.compile(
+    r"\S*(?:https?://|\bwww\.[a-z0-9-]+\.|\b[a-z0-9-]{1,63}\.(?:com|org|net|edu|gov|io)/)\S*", re.IGNORECASE
+)
+_URL_IS_TEXT = re.compile(
+    r"\b(?:html|css|markdown|regex|regular expressions?|parse|extract|encode|decode|hyperlink|domain|protocol"
+    r"|query string|parts? of (?:the|this) (?:url|link|address))\b",
     re.IGNORECASE,
 )
-_URL = re.compile(r"https?://|\bwww\.[a-z0-9-]+\.|\b[a-z0-9-]+\.(?:com|org|net|edu|gov|io)(?:/|\b)", re.IGNORECASE)
-_EMAIL = re.compile(r"\S+@\S+")
+_WORDS_BESIDE_A_URL = 12  # an input of more words than this says what it is about by itself
 _VISIBLE = (
     r"(?:images?|pictures?|photos?|photographs?|drawings?|(?<!character )(?<!biographical )sketch(?:es)?"
-    r"|illustrations?|paintings?|logos?|posters?|infographics?|memes?|gifs?|icons?|diagrams?|flow ?charts?|charts?"
-    r"|graphs?|screenshots?|videos?|animations?|audio(?: clips?| recordings?)?|sound clips?|podcast episodes?"
-    r"|slideshows?)"
+    r"|illustrations?|paintings?|logos?|posters?|banners?|infographics?|memes?|gifs?|icons?|diagrams?|flow ?charts?"
+    r"|charts?|graphs?|heat ?maps?|visuali[sz]ations?|visual representations?|cartoons?|collages?|holograms?"
+    r"|screenshots?|videos?|animations?|audio(?: clips?| recordings?)?|sound clips?|podcast episodes?|slideshows?)"
+)
+# What may follow where the visible thing is meant itself, and not as in "video game" or "image classifier".
+_ITSELF = (
+    r"(?= ?(?:$|[\n.,;:!?()\"”])| (?:of(?! accounts)|for|that(?! compares?)|which|with|about|in|on|to(?! compare)|from"
+    r"|using|based|and|or|by|at|as|so|design|album|showing|illustrating|depicting|representing|displaying|describing"
+    r"|featuring|promoting|advertising|summari[sz]ing|visuali[sz]ing|explaining|associated|below|above|provided|shown"
+    r"|attached|is|are)\b)"
 )
 _MAKE = (
-    r"(?:draw|sketch|paint|plot|design|create|make|generate|produce|construct|build|illustrate|render|record|film"
-    r"|take|play|show|add|insert|upload|edit|crop|resize|colou?r|watch|view|look at|listen to|display|animate)"
+    r"(?:draw|sketch|paint|plot|(?:re)?design|(?:re)?create|make|generate|produce|construct|build|illustrate|render"
+    r"|record|film|take|play|show|post|add|insert|upload|edit|crop|resize|colou?r(?:ize)?|watch|view|look at|listen to"
+    r"|display|animate|embody|replace)"
+)
+_NO_VERB_BETWEEN = (
+    r"(?: (?!(?:for|of|about|to|in|on|from|with|that|how|why|what|which|whether|when|text|table|ascii)\b)[\w'’-]+)"
 )
 _MAKE_VISIBLE = re.compile(
-    rf"\b{_MAKE}\b(?: (?:me|us|up))?(?: (?:a|an|the|some|this|that|these|your|my|one|two|three|simple|short|new))*"
-    rf"(?: [\w-]+){{0,3}}? {_VISIBLE}\b(?! (?:description|caption|idea|title|concept|brief|script|outline|prompt|"
-    r"theory|database|table|class|function|node|library|of accounts))",
+    rf"(?:^|[.;:!?\n] *|\b(?:and|please|then|provided to|given to) )(?:please )?{_MAKE}\b(?: (?:me|us|up|in))?"
+    r"(?: (?:a |the |some )?(?:set|series|collection|couple|design|mock-?up|draft|version) (?:of|for))?"
+    rf"{_NO_VERB_BETWEEN}{{0,5}}? {_VISIBLE}\b{_ITSELF}"
+    rf"|^(?:re)?(?:place|embody)\b.* (?:in|with) an? {_NO_VERB_BETWEEN}{{0,2}}(?:meme|gif|image|picture|photo)\b{_ITSELF}",
     re.IGNORECASE,
 )
 _DRAW = re.compile(
-    r"^(?:please )?(?:draw|sketch|paint)\b(?! (?:up|on|from|out|attention|(?:a |the |your |some |any )?"
-    r"(?:\w+ )?(?:conclusions?|inferences?|comparisons?|parallels?|distinctions?|lessons?|analog(?:y|ies)|verbal)))",
+    r"^(?:please )?(?:draw|sketch|paint)\b(?! (?:up|on|upon|from|out|attention|(?:a |an |the |your |some |any )?"
+    r"(?:[\w-]+ ){0,2}(?:conclusions?|inferences?|comparisons?|parallels?|distinctions?|lessons?|analog(?:y|ies)|verbal"
+    r"|tables?|plans?|outlines?|characters?|scenes?|stor(?:y|ies)|plots?|biograph\w+|dialogues?|proofs?|arguments?"
+    r"|solutions?|timelines?)\b))",
     re.IGNORECASE,
 )
-_IN_THE_PICTURE = re.compile(
-    rf"\b(?:in|of|from|about|describe|identify|caption|analy[sz]e) (?:the|this|these|that) (?:\w+ )?{_VISIBLE}\b"
-    r"(?! (?:of (?:the |this )?(?:text|word|data|story)|title|idea|script))",
+_LOOK_AT = re.compile(
+    r"\b(?:in|of|from|about|for|with|on|describe|identify|caption|analy[sz]e|label|title|explain|interpret|summari[sz]e"
+    r"|redesign|improve|edit) (?:this|these|(?:the|that)(?: (?:following|given|provided|attached|accompanying))?)"
+    rf"(?: [\w-]+)? {_VISIBLE}(?= ?(?:$|[\n.,;:!?()])| (?:in|and|about|below|above|provided|shown|attached|with)\b)",
     re.IGNORECASE,
 )
-_ATTACHMENT = re.compile(
-    r"\battached\b(?! to\b)|\battachments?\b(?! (?:style|theory|to|figure|issues))|\b(?:the|this|that|these|an?) "
-    r"(?:\w+ )?(?:file|pdf|spreadsheet|excel sheet|screenshot|link)s? (?:below|above|provided|given|attached|shown)\b"
+# Pictures made of letters, which a text model can write, and pictures that words are to paint.
+_AS_TEXT = re.compile(
+    r"\b(?:ascii|mermaid|plantuml|graphviz|dot language|svg|latex|tikz|html|css|code|python|matplotlib|javascript|sql"
+    r"|markdown|text-based|plain text|as text|emojis?|in words|with words|word picture|verbal|pseudocode|how to)\b",
+    re.IGNORECASE,
+)
+_SHOWS_PICTURE = re.compile(r"!\[[^\]\n]*\]\(\s*(?:https?:|data:)")
+_WORDS_OF_A_DESCRIPTION = 5  # an input of so many words says what is in the picture
+_ATTACHED_THING = re.compile(
+    r"\b(?:the|this|that|these|an?|your|my) (?:\w+ )?attached (?:\w+ )?(?:file|document|pdf|spreadsheet|excel|sheet|image"
+    r"|picture|photo|screenshot|table|report|text|article|letter|data|code|link|video|audio|recording|map|chart)\w*"
+    r"|\b(?:see|is|are) attached\b|\b(?:the|this|that|these) (?:\w+ )?attachments?\b(?! (?:style|theory|to|figure|issue))"
     r"|\bopen (?:the|this) (?:file|link|document|pdf|attachment)\b"
     r"|\b(?:click|follow) (?:on )?(?:the|this) link\b|\b(?:upload|download)ed (?:file|document|image)\b",
     re.IGNORECASE,
 )
+_THING_BELOW = re.compile(
+    r"\b(?:the|this|that|these|an?) (?:\w+ )?(?:file|pdf|spreadsheet|excel sheet|screenshot|link)s? "
+    r"(?:below|above|provided|given|shown)\b",
+    re.IGNORECASE,
+)
+_PLACEHOLDER = re.compile(
+    r"(?:\w+ ?:? )?[<(\[{](?:[^<>()\[\]{}\"=]*\b)?(?:image|picture|photo|painting|figure|video|audio|clip|recording|link"
+    r"|url|website|file|document|pdf|spreadsheet|attach\w*|article|text|paragraph|passage|essay|poem|story|insert)\b"
+    r"[^<>()\[\]{}\"=]*[>)\]}]\W*|(?:please )?(?:see )?(?:the )?attached(?: \w+){0,2}\W*",
+    re.IGNORECASE,
+)
+_CANNOT = (
+    r"i(?:(?:'|’)m| am) (?:currently )?(?:unable|not able) to|i (?:cannot|can not|can(?:'|’)t|won(?:'|’)t be able to"
+    r"|(?:do not|don(?:'|’)t) have the ability to)"
+)
+_SELF = r"as an? (?:ai|artificial intelligence|(?:large )?language model)(?:[- ](?:language )?(?:model|assistant|system))?,?"
 _REFUSAL = re.compile(
-    r"^\W*(?:"
-    r"(?:i(?:'|’)?m|i am) (?:very |really |so )?(?:sorry|afraid),? (?:but |that )?(?:i|as|this)\b"
-    r"|(?:sorry|apologies|unfortunately),? (?:but )?(?:i (?:can|am|do)|as an?)\b"
-    r"|as an? (?:ai|artificial|large language)\b"
-    r"|i (?:cannot|can(?:'|’)t|can not|am unable to|am not able to|won(?:'|’)t) (?:directly |actually )?"
-    r"(?:provide|help|assist|do (?:this|that)|fulfil|complete|generate|create|access|answer|comply|perform|process"
-    r"|view|see|browse|open|write|respond|draw|play)"
-    r"|i (?:do not|don(?:'|’)t) have (?:access|the ability)"
-    r"|my apologies, (?:but )?i (?:cannot|can)"
-    r")|\bas an? (?:ai|artificial intelligence)(?: language)? (?:model|assistant),",
+    rf"\b{_SELF} (?:\w+ )?(?:{_CANNOT}|i (?:do not|don(?:'|’)t) (?:have|possess)|i lack)\b"
+    r"|^\W*(?:(?:(?:i(?:'|’)?m|i am) (?:very |really |so |truly )?(?:sorry|afraid)|sorry|(?:my |i )?apologi[sz]e|apologies"
+    r"|my apologies|unfortunately)(?: for (?:the|any) \w+)?,? ?)?(?:but |that |however,? )?"
+    rf"(?:{_SELF} )?(?:{_CANNOT}) (?:directly |actually |currently )?(?:"
+    r"(?:assist|help)(?: you)? with|(?:fulfil\w*|comply|browse|access|do (?:this|that)\b|complete (?:this|that|the|your))"
+    r"|(?:provide|generate|create|answer|perform|process|view|see|hear|open|read|write|respond|draw|display|execute|play"
+    r"|produce|identify|determine|analy[sz]e|summari[sz]e|translate|edit)\b[^.\n]{0,80}?\b(?:requests?|requested|tasks?"
+    r"|images?|pictures?|photos?|videos?|audio|music|files?|links?|urls?|websites?|web ?pages?|internet|real[- ]time"
+    r"|external|attachments?|contents?|(?:medical|legal|financial) advice|opinions?|without (?:the|more|any|an?)\b))"
+    r"|^\W*(?:i(?:'|’)?m sorry,? |sorry,? |unfortunately,? )?(?:but )?(?:this|the|your) (?:task|request|instruction) "
+    r"(?:cannot|can not|can(?:'|’)t) be (?:performed|completed|done|fulfilled)"
+    r"|^\W*i(?:(?:'|’)m| am) sorry,? but (?:there (?:is|was|are|were) no|you (?:did not|didn(?:'|’)t|have not) provide|no )",
     re.IGNORECASE,
 )
 # Words after which no English sentence ends: an output that stops at one was cut.
-# fmt: off
-_DANGLING = frozenset(
-    [
-        "a", "an", "the", "and", "or", "but", "than", "that", "which", "whose", "because", "if", "when",
-        "while", "is", "are", "was", "were", "be", "been", "has", "have", "had", "will", "would", "could",
-        "should", "may", "might", "must", "its", "their", "his", "her", "your", "our", "my", "these", "those",
-        "such", "very", "between", "during", "including",
-    ]
+_DANGLING = frozenset("a an the and or but than because whose its their your our my these during".split())
+_MONTH = (
+    "(?:january|february|march|april|may|june|july|august|september|october|november|december)"
+    r"(?: \d{1,2}(?:st|nd|rd|th)?,?)?"
 )
-# fmt: on
 _CUT_YEAR = re.compile(
-    r"\b(?:in|by|since|from|to|until|of|and|(?:january|february|march|april|may|june|july|august|september|october"
-    r"|november|december)(?: \d{1,2}(?:st|nd|rd|th)?,?)?) 20$",
+    rf"(?:(?<!\d )\bin|\bsince|\buntil|\bas of|\b(?:19|20)\d\d ?(?:to|and|until|through|-|–)|\b{_MONTH}) 20$",
     re.IGNORECASE,
 )
 _WORDS_BEFORE_A_CUT = 8  # shorter outputs are labels, titles and fragments that were asked for
@@ -100,7 +147,7 @@ def refuse(example: Example, settings: RuleSettings) -> str | None:
 
 def holds_word(text: str, words: tuple[str, ...]) -> bool:
     """Whether one of `words` (each may be several, as "go to") stands in a text as whole words, in any case."""
-    return any(re.search(rf"\b{re.escape(word)}\b", text, re.IGNORECASE) for word in words)
+    return any(re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text, re.IGNORECASE) for word in words)
 
 
 def _is_cut(example: Example, _: RuleSettings) -> bool:
@@ -121,11 +168,8 @@ def _is_cut(example: Example, _: RuleSettings) -> bool:
 
 
 def _repeats_instruction(example: Example, _: RuleSettings) -> bool:
-    given = _normal(example.input)
-    if not given:
-        return False
-    instruction = _normal(example.instruction)
-    return given == instruction or (len(given.split()) >= 5 and given in instruction)
+    given, instruction = _normal(example.input), _normal(example.instruction)
+    return bool(given) and (given == instruction or (len(given.split()) >= 3 and f" {given} " in f" {instruction} "))
 
 
 def _repeats_input(example: Example, _: RuleSettings) -> bool:
@@ -134,16 +178,33 @@ def _repeats_input(example: Example, _: RuleSettings) -> bool:
 
 def _asks_for_picture(example: Example, _: RuleSettings) -> bool:
     text = example.instruction
-    return any(pattern.search(text) is not None for pattern in (_MAKE_VISIBLE, _DRAW, _IN_THE_PICTURE))
+    if _AS_TEXT.search(text):
+        return False
+    described = len(_URL.sub("", example.input).split()) >= _WORDS_OF_A_DESCRIPTION
+    return (
+        _MAKE_VISIBLE.search(text) is not None
+        or _DRAW.search(text) is not None
+        or (_LOOK_AT.search(text) is not None and not described)
+        or _SHOWS_PICTURE.search(example.output) is not None
+    )
 
 
 def _has_url(example: Example, _: RuleSettings) -> bool:
-    return any(_URL.search(_EMAIL.sub("", text)) is not None for text in (example.instruction, example.input))
+    """An address in a longer text is read as a part of it; one that stands for a text is not."""
+    if _URL_IS_TEXT.search(example.instruction):
+        return False
+    return any(
+        _URL.search(text) is not None and len(_URL.sub("", text).split()) <= most
+        for text, most in ((example.instruction, 3 * _WORDS_BESIDE_A_URL), (example.input, _WORDS_BESIDE_A_URL))
+    )
 
 
 def _has_attachment(example: Example, _: RuleSettings) -> bool:
-    placeholder = len(example.input.split()) <= 6 and "attached" in example.input.lower()
-    return placeholder or _ATTACHMENT.search(example.instruction) is not None
+    return (
+        _PLACEHOLDER.fullmatch(example.input.strip()) is not None
+        or _ATTACHED_THING.search(example.instruction) is not None
+        or (_THING_BELOW.search(example.instruction) is not None and len(example.input.split()) <= _WORDS_BESIDE_A_URL)
+    )
 
 
 def _has_label(example: Example, _: RuleSettings) -> bool:
