@@ -86,6 +86,8 @@ def generate(recipe: GenerateRecipe, folder: Path, *, at: Address, listener: Lis
     inputs = load_inputs(recipe, beside=beside)
     maker = inputs.request_maker(recipe)
     with opened(folder, recipe, inputs) as run, Journal(run.journal_path) as journal:
+        for note in run.notes:
+            listener.note(note)
         if journal.torn_bytes:
             listener.note(f"the journal's last line was torn by a crash: {journal.torn_bytes} bytes cut off")
         _check_journal(journal, maker)

@@ -41,10 +41,11 @@ RECIPE, PROMPT, SEEDS, VERSIONS, JOURNAL = (
 DATASET, PROVENANCE, REFUSED, REPORT = "alpaca_data.json", "provenance.jsonl", "refused.jsonl", "report.json"
 _LOCK = ".lock"
 _OURS = frozenset([RECIPE, PROMPT, SEEDS, VERSIONS, JOURNAL, DATASET, PROVENANCE, REFUSED, REPORT, _LOCK])
-# What may differ when a run is taken up again, because it changes how fast a result comes and not what it is.
+# What may differ when a run is taken up again, because it changes how a result comes and not what it is.  A server
+# that moved to another address is the same teacher; that it moved is told.
 _FREE = frozenset(
     ["num", "patience", "seeds", "prompt.file"]  # seeds and prompt are compared by their bytes
-    + [f"teacher.{key}" for key in ("api_key_env", "timeout_s", "max_tries", "concurrency")]
+    + [f"teacher.{key}" for key in ("base_url", "api_key_env", "timeout_s", "max_tries", "concurrency")]
 )
 
 
@@ -53,6 +54,8 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.notes: list[str] = []
+        """What the user should know of a run that is taken up again."""
 
     @property
     def journal_path(self) -> Path:
@@ -112,7 +115,7 @@ def opened(path: Path, recipe: GenerateRecipe, inputs: Inputs) -> Iterator[RunFo
         folder = RunFolder(path)
         _remove_leftovers(path)
         if (path / RECIPE).exists():
-            _check_same(path, recipe, inputs)
+            folder.notes = _check_same(path, recipe, inputs)
         else:
             for name, content in beginning.items():
                 with write_atomically(path / name) as stream:
@@ -181,7 +184,8 @@ def _check_ours(path: Path, beginning: dict[str, bytes]) -> None:
         raise UsageError(message, where=str(path), hint="choose an empty or new folder with --out")
 
 
-def _check_same(path: Path, recipe: GenerateRecipe, inputs: Inputs) -> None:
+def _check_same(path: Path, recipe: GenerateRecipe, inputs: Inputs) -> list[str]:
+    """What differs without harm from the run in the folder, in words.  Raises UsageError for what does harm."""
     before = yamlfile.read(path / RECIPE).check(GenerateRecipe)
     old, new = _flat(before.model_dump(mode="json")), _flat(recipe.model_dump(mode="json"))
     differences = [
@@ -206,6 +210,23 @@ def _check_same(path: Path, recipe: GenerateRecipe, inputs: Inputs) -> None:
             where=str(path),
             hint="raise --num, or choose another folder with --out",
         )
+    notes = []
+    if before.teacher.base_url != recipe.teacher.base_url:
+        notes.append(f"the teacher was at {before.teacher.base_url}, and is at {recipe.teacher.base_url} now")
+    if changed := _changed_versions(path):
+        notes.append(f"this run was begun with other versions, which may judge otherwise: {changed}")
+    return notes
+
+
+def _changed_versions(path: Path) -> str:
+    try:
+        before = parse_json(read_text(path / VERSIONS), path / VERSIONS)
+    except AlpacaError:
+        return ""
+    now = versions()
+    return ", ".join(
+        f"{name} {before[name]} then, {now[name]} now" for name in now if before.get(name, now[name]) != now[name]
+    )
 
 
 def _report(path: Path) -> dict[str, Any]:

@@ -313,3 +313,25 @@ def test_a_second_ctrl_c_leaves_at_once(tmp_path: Path) -> None:
     assert run.returncode == 130
     assert time.monotonic() - began < 2.5  # not the three seconds of the answers
     assert "Traceback" not in err
+
+
+def test_a_server_that_moved_is_told_and_gone_on_with(alpaca: Alpaca) -> None:
+    for num in (4, 8):
+        with serving(by_seeds) as seen:
+            run = alpaca("generate", "--num", num, "--base-url", seen.base_url, "--model", "m", "--out", "r")
+
+    assert run.code == 0
+    assert "note: the teacher was at http://127.0.0.1:" in run.err
+    assert len(json.loads(Path("r/alpaca_data.json").read_text())) == 8
+
+
+def test_other_versions_than_those_a_run_was_begun_with_are_told(alpaca: Alpaca) -> None:
+    with serving(by_seeds) as seen:
+        command = ["generate", "--base-url", seen.base_url, "--model", "m", "--out", "r", "--num"]
+        alpaca(*command, 4)
+        versions = json.loads(Path("r/versions.json").read_text())
+        Path("r/versions.json").write_text(json.dumps({**versions, "rapidfuzz": "3.0"}))
+        run = alpaca(*command, 8)
+
+    assert run.code == 0
+    assert f"rapidfuzz 3.0 then, {versions['rapidfuzz']} now" in run.err
