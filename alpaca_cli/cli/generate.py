@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from alpaca_cli.recipe import GenerateRecipe
 
 RATE_OVER_S = 30.0
+TROUBLE_EVERY_S = 5.0
 
 
 def generate(
@@ -137,6 +139,8 @@ class _View:
     def __init__(self) -> None:
         self._ticker = screen.Ticker()
         self._last: Progress | None = None
+        self._num_retries = 0
+        self._told = (0, -TROUBLE_EVERY_S)  # retries that were told, and when
         self._marks: list[tuple[float, int]] = [(0.0, 0)]  # seconds and examples kept by this process, of late
 
     def __enter__(self) -> _View:
@@ -149,6 +153,15 @@ class _View:
     def note(self, text: str) -> None:
         screen.note(text)
 
+    def retry(self, text: str) -> None:
+        """One line of trouble at a time: sixteen requests fail as one when a server goes away."""
+        self._num_retries += 1
+        told, when = self._told
+        if time.monotonic() - when >= TROUBLE_EVERY_S:
+            more = self._num_retries - told - 1
+            screen.note(text + (f" (and {_count(more, 'retry', 'retries')} before it)" if more else ""))
+            self._told = (self._num_retries, time.monotonic())
+
     def replaying(self, done: int, count: int) -> None:
         self._ticker.show(f"reading the journal: {done:,} of {_count(count, 'completion')}")
 
@@ -158,7 +171,7 @@ class _View:
         while len(self._marks) > 2 and self._marks[1][0] < progress.seconds - RATE_OVER_S:
             del self._marks[0]
         per_second = self._per_second()
-        self._ticker.show(_line(progress, per_second), _block(progress, per_second))
+        self._ticker.show(_line(progress, per_second), _block(progress, per_second, self._num_retries))
 
     def _per_second(self) -> float:
         """Examples kept a second, of late: novelty gets rarer, so the mean of the whole run would promise too much."""
@@ -192,10 +205,10 @@ def _line(progress: Progress, per_second: float) -> str:
     return ", ".join(parts)
 
 
-def _block(progress: Progress, per_second: float) -> list[str]:
+def _block(progress: Progress, per_second: float, num_retries: int) -> list[str]:
     rate = f"{per_second * 60:,.0f} examples a minute, {_left(progress, per_second)}" if per_second else "beginning"
     refused = ", ".join(f"{name} {count:,}" for name, count in progress.reasons.most_common(5))
-    retries = f", {_count(progress.num_retries, 'retry', 'retries')}" if progress.num_retries else ""
+    retries = f", {_count(num_retries, 'retry', 'retries')}" if num_retries else ""
     share = progress.kept / progress.num
     return [
         f"  kept     {progress.kept:,} of {progress.num:,}  {screen.bar(share)}  {share:.0%}",

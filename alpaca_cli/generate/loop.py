@@ -36,8 +36,6 @@ class Progress:
     num_completions: int
     """Completions in the journal."""
     num_under_way: int
-    num_retries: int
-    """Tries of this process beyond the first of each request."""
     prompt_tokens: int
     completion_tokens: int
     reasons: Counter[str]
@@ -50,6 +48,9 @@ class Listener(Protocol):
 
     def note(self, text: str) -> None:
         """One line that the user should know."""
+
+    def retry(self, text: str) -> None:
+        """A try failed, in one line, and will be made again; there may be very many of these."""
 
     def replaying(self, done: int, count: int) -> None:
         """Of `count` completions in the journal, `done` have been looked at again."""
@@ -79,7 +80,6 @@ class Loop:
         self._listener = listener
         self._num_kept_before = len(replay.accepted)
         self._num_new = 0
-        self._num_retries = 0
         self._error: TeacherError | None = None
         self._interrupted = False
         self._under_way: set[asyncio.Task[Completion]] = set()
@@ -138,7 +138,6 @@ class Loop:
                 completion = task.result()
                 self._journal.append(completion)
                 self._num_new += 1
-                self._num_retries += completion.tries - 1
                 self._tokens.update(completion.usage or {})
                 self._replay.offer(completion)
             elif isinstance(error, TeacherError):
@@ -194,7 +193,6 @@ class Loop:
             num_tasks=len(replay.accepted) + len(replay.refused),
             num_completions=len(self._journal.completions),
             num_under_way=len(self._under_way),
-            num_retries=self._num_retries,
             prompt_tokens=self._tokens["prompt_tokens"],
             completion_tokens=self._tokens["completion_tokens"],
             reasons=replay.reasons,

@@ -110,7 +110,8 @@ async def _ask(
     recipe: GenerateRecipe, at: Address, maker: RequestMaker, replay: Replay, journal: Journal, listener: Listener
 ) -> None:
     settings = recipe.teacher
-    async with Teacher(settings, base_url=at.base_url, api_key=at.api_key, on_note=listener.note) as teacher:
+    hears = {"on_note": listener.note, "on_retry": listener.retry}
+    async with Teacher(settings, base_url=at.base_url, api_key=at.api_key, **hears) as teacher:
         await Loop(recipe, teacher=teacher, maker=maker, replay=replay, journal=journal, listener=listener).run()
 
 

@@ -44,15 +44,23 @@ class _Failure:
 class Teacher:
     """Answers requests.  One connection pool for the run; use it inside `async with`.
 
-    `on_note` hears, in one line each, what a user should know while it goes on: a retry, a parameter left out.
+    `on_note` hears, in one line each, what a user should know while it goes on, such as a parameter left out;
+    `on_retry` hears of each try that failed and will be made again.
     """
 
     def __init__(
-        self, settings: TeacherSettings, *, base_url: str, api_key: str, on_note: Callable[[str], None] = lambda _: None
+        self,
+        settings: TeacherSettings,
+        *,
+        base_url: str,
+        api_key: str,
+        on_note: Callable[[str], None] = lambda _: None,
+        on_retry: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._settings = settings
         self._api_key = api_key
         self._on_note = on_note
+        self._on_retry = on_retry
         self._client = AsyncOpenAI(
             base_url=base_url, api_key=api_key, max_retries=0, timeout=settings.timeout_s, organization=None
         )
@@ -99,16 +107,15 @@ class Teacher:
             if not failure.may_pass:
                 raise await self._refused(failure)
             if tries >= self._settings.max_tries or self._stopped.is_set():
-                times = "once" if tries == 1 else f"{tries} times"
+                times = {1: "once", 2: "twice"}.get(tries, f"{tries} times")
                 raise TeacherUnreachable(
                     f"request {request.k} asked {times} without an answer; last: {failure.message}",
                     where=str(self._client.base_url),
                     hint="once the server answers again, run the same command: it goes on where it stopped",
                 )
             pause = _pause(tries) if failure.pause_s is None else failure.pause_s
-            self._on_note(
-                f"{failure.message}; trying again in {pause:.1f} s ({tries} of {self._settings.max_tries} tries)"
-            )
+            next_try = f"try {tries + 1} of {self._settings.max_tries} in {pause:.1f} s"
+            self._on_retry(f"request {request.k}: {failure.message}; {next_try}")
             if await self._is_stopped_within(pause):
                 raise TeacherUnreachable(f"request {request.k} given up: {failure.message}")
 
@@ -202,9 +209,8 @@ class Teacher:
             return _Failure(f"no answer within {self._settings.timeout_s:g} s", may_pass=True)
         if isinstance(error, openai.APIConnectionError):
             cause = error.__cause__ or error
-            return _Failure(
-                f"cannot connect to {self._client.base_url}: {str(cause) or type(cause).__name__}", may_pass=True
-            )
+            words = (str(cause) or type(cause).__name__).rstrip(".")
+            return _Failure(f"the connection failed: {words[:1].lower()}{words[1:]}", may_pass=True)
         if not isinstance(error, openai.APIStatusError):
             return _Failure(self._clean(error.message), may_pass=True)
         status = error.status_code

@@ -30,7 +30,9 @@ def ask(script: Script, *, notes: list[str] | None = None, **settings: Any) -> t
     async def run(seen: Seen) -> Completion:
         checked = TeacherSettings.model_validate({"model": "m", "max_tries": 3, **settings})
         heard = notes if notes is not None else []
-        async with Teacher(checked, base_url=seen.base_url, api_key="sk-secret", on_note=heard.append) as teacher:
+        async with Teacher(
+            checked, base_url=seen.base_url, api_key="sk-secret", on_note=heard.append, on_retry=heard.append
+        ) as teacher:
             return await teacher.ask(REQUEST)
 
     with serving(script) as seen:
@@ -119,7 +121,8 @@ def test_what_may_pass_is_tried_again_and_told(bad: Answer) -> None:
 
     assert (completion.text, completion.tries, len(seen.requests)) == ("4. Instruction: x", 2, 2)
     assert len(notes) == 1
-    assert "trying again in" in notes[0]
+    assert "request 7: " in notes[0]
+    assert "; try 2 of 3 in " in notes[0]
 
 
 def test_tries_are_bounded() -> None:
@@ -136,7 +139,10 @@ def test_a_server_that_is_not_there_is_named() -> None:
         async with Teacher(settings, base_url=address, api_key="none") as teacher:
             await teacher.ask(REQUEST)
 
-    with pytest.raises(TeacherUnreachable, match=r"cannot connect to http://127\.0\.0\.1"):
+    with pytest.raises(
+        TeacherUnreachable,
+        match="asked twice without an answer; last: the connection failed: all connection attempts failed",
+    ):
         asyncio.run(run())
 
 
@@ -152,7 +158,7 @@ def test_the_pause_that_a_server_asks_for_is_kept(header: dict[str, str]) -> Non
     notes: list[str] = []
     ask(lambda number, body: error(429, "slow down", **header) if number == 0 else GOOD, notes=notes)
 
-    assert "trying again in 0.0 s" in notes[0]
+    assert "try 2 of 3 in 0.0 s" in notes[0]
 
 
 def test_a_timeout_is_one_try() -> None:

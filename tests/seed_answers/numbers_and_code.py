@@ -408,30 +408,6 @@ def check_doubling_sequence_next_term(task: Task) -> None:
     require(answer(task), *steps, ", ".join(str(b - a) for a, b in itertools.pairwise(terms)))
 
 
-def check_measure_two_litres(task: Task) -> None:
-    big, small = (int(size) for size in re.findall(r"(\d+)-litre", task["instruction"]))
-    goal = int(only_number(r"exactly (\d+) litres", task["instruction"]))
-    pairs = [(int(a), int(b)) for a, b in re.findall(r"\((\d+), (\d+)\)", answer(task))]
-    texts = re.findall(r"^\d+\. (.*?): \(", answer(task), re.M)
-    assert len(texts) == len(pairs)
-    state = (0, 0)
-    for text, pair in zip(texts, pairs, strict=False):
-        a, b = state
-        to_pan, to_bucket = min(a, small - b), min(b, big - a)
-        moves = {
-            "Fill the bucket": (big, b),
-            "Empty the pan": (a, 0),
-            "Fill the pan from the bucket": (a - to_pan, b + to_pan),
-            "Top up the pan from the bucket": (a - to_pan, b + to_pan),
-            "Pour the last litre into the pan": (a - to_pan, b + to_pan),
-            "Pour the pan into the bucket": (a + to_bucket, b - to_bucket),
-        }
-        assert pair == moves[text], (text, state, pair)
-        state = pair
-    assert state[0] == goal
-    assert answer(task).endswith(f"The bucket now holds exactly {goal} litres.")
-
-
 def check_busy_minutes_function(task: Task) -> None:
     function = define(code(answer(task)))["busy_minutes"]
     shuffled = random.Random(7)
