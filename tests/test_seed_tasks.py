@@ -29,8 +29,6 @@ MODULES = (numbers_and_code, reading, writing, life_and_science)
 CHECKS: dict[str, Callable[[dict[str, Any]], None]] = {
     name: check for module in MODULES for name, check in module.CHECKS.items()
 }
-# How a check says no: most by an assertion, some as they read an answer that is not of the form asked for.
-NO = (AssertionError, ValueError, LookupError, StopIteration, SyntaxError, AttributeError)
 
 
 def answered(name: str, output: str) -> dict[str, Any]:
@@ -40,12 +38,20 @@ def answered(name: str, output: str) -> dict[str, Any]:
     return row
 
 
+def is_wrong(name: str, output: str) -> bool:
+    """Whether the check refuses an answer: by an assertion, or because it cannot even read it."""
+    try:
+        CHECKS[name](answered(name, output))
+    except Exception:
+        return True
+    return False
+
+
 def count_words(text: str) -> int:
     return len(text.split())
 
 
-def each_task(test: Callable[..., None]) -> Callable[..., None]:
-    return pytest.mark.parametrize("task", TASKS, ids=[task.name for task in TASKS])(test)
+each_task = pytest.mark.parametrize("task", TASKS, ids=[task.name for task in TASKS])
 
 
 def test_there_are_175_tasks_numbered_in_order() -> None:
@@ -101,7 +107,7 @@ def test_a_task_keeps_the_limits_that_the_prompt_states(task: SeedTask) -> None:
 def test_a_task_is_clean_text(task: SeedTask) -> None:
     for text in task.example.as_dict().values():
         assert text == text.strip()
-        assert not re.search(r"[^\S \n]|[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\ufeff]| \n|\n{3}", text)
+        assert not re.search(r"[^\S \n]|[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\ufeff]| \n|\n{4}", text)
     assert "\n" not in task.example.instruction
     assert not is_no_input(task.example.input) or task.example.input == ""
 
@@ -125,12 +131,10 @@ def test_the_answer_is_right(name: str) -> None:
 
 @pytest.mark.parametrize("name", CHECKS)
 def test_an_empty_answer_is_wrong(name: str) -> None:
-    with pytest.raises(NO):
-        CHECKS[name](answered(name, ""))
+    assert is_wrong(name, "")
 
 
 @pytest.mark.parametrize("name", CHECKS)
-def test_the_answer_to_another_task_is_wrong(name: str) -> None:
-    other = NAMES[(NAMES.index(name) + 1) % len(NAMES)]
-    with pytest.raises(NO):
-        CHECKS[name](answered(name, ROWS[other]["instances"][0]["output"]))
+def test_the_answer_to_any_other_task_is_wrong(name: str) -> None:
+    others = [row["instances"][0]["output"] for other, row in ROWS.items() if other != name]
+    assert [output for output in others if not is_wrong(name, output)] == []

@@ -58,8 +58,10 @@ def dedup_file(
         raise UsageError(f"threshold: expected over 0 and up to 1, found {threshold:g}", hint="Alpaca's own is 0.7")
     for path in filter(None, (out, report)):
         refuse_existing(path, force=force)
-    if report is not None and report.absolute() == out.absolute():
+    if report is not None and report.resolve() == out.resolve():
         raise UsageError("--out and --report are the same file", where=str(out))
+    if report is not None and report.resolve() in {path.resolve() for path in (source, *against)}:
+        raise UsageError("the report would overwrite a file that is read", where=str(report))
     dataset = read_dataset(source, skip_bad=skip_bad)
     kept_already = [read_dataset(path, skip_bad=skip_bad) for path in against]
     repeats = find_repeats(

@@ -1,8 +1,8 @@
 """ROUGE-L between short texts, the decision of `rouge_score` bit for bit.
 
 A text is a sequence of words; m and n are the lengths of two of them, L that of their longest common subsequence.
-F = 2PR / (P + R) with P = L/m and R = L/n, in float64 and in that order: at a tie the rounding decides (of the 86 ways
-to score exactly 0.7 with up to 120 words, some come out a hair above), so no shorter formula will do.
+F = 2PR / (P + R) with P = L/m and R = L/n, in float64 and in that order: at a tie the rounding decides (of the 342
+(L, m, n) up to 120 words that score exactly 7/10, 166 come out a hair above), so no shorter formula will do.
 
 Source: Lin 2004, section 3.1; rouge_score 0.1.2 `_score_lcs`; stanford_alpaca generate_instruction.py L184-197.
 """
@@ -10,7 +10,9 @@ Source: Lin 2004, section 3.1; rouge_score 0.1.2 `_score_lcs`; stanford_alpaca g
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Hashable, Sequence
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -20,11 +22,10 @@ from rapidfuzz.distance import LCSseq
 TokenizerName = Literal["rouge", "unicode"]
 
 _ROUGE_WORD = re.compile(r"[a-z0-9]+")
-# Scripts that are written without spaces between words: each character counts as a word.
-_UNICODE_WORD = re.compile(
-    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
-    r"|(?:(?![\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-    "\U00020000-\U0003ffff])[^\\W_])+"
+# Scripts that are written without spaces between words (Thai, Lao, Burmese, Khmer, kana, Chinese): each character
+# counts as a word.
+_UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 )
 
 
@@ -42,12 +43,24 @@ def rouge_words(text: str) -> list[str]:
 def unicode_words(text: str) -> list[str]:
     """Runs of letters and digits of any script, case-folded; scripts written without spaces give a word a character.
 
+    Accents and vowel signs belong to their letters, and it does not matter whether they are code points of their own.
+
     >>> unicode_words("Größe, 3 km")
     ['grösse', '3', 'km']
     >>> unicode_words("写一首诗")
     ['写', '一', '首', '诗']
+    >>> unicode_words("हिन्दी में")
+    ['हिन्दी', 'में']
     """
-    return _UNICODE_WORD.findall(text.casefold())
+    return _unicode_word().findall(unicodedata.normalize("NFC", text.casefold()))
+
+
+@cache
+def _unicode_word() -> re.Pattern[str]:
+    """Made on first use, since `re` knows no class of combining marks: about 10 ms to find them."""
+    marks = (chr(code) for code in range(0x300, 0x20000) if unicodedata.category(chr(code))[0] == "M")
+    spaced = f"(?![{_UNSPACED}])(?:[^\\W_]|[{''.join(marks)}])"
+    return re.compile(f"[{_UNSPACED}]|(?:{spaced})+")
 
 
 TOKENIZERS: dict[TokenizerName, Callable[[str], list[str]]] = {"rouge": rouge_words, "unicode": unicode_words}

@@ -19,7 +19,7 @@ from alpaca_cli.recipe import RuleSettings
 Rule = Callable[[Example, RuleSettings], bool]
 
 _ANOTHER_LABEL = re.compile(
-    r"(?:^|\s)(?:#{2,}\s*)?\**(?:\d{1,3}\s*[.):]\s*\**instruction|instruction \d{1,3})\**\s*:"
+    r"(?:^|\s)(?:#{2,}\s*)?\**\d{1,3}\s*[.):]\s*\**instruction\**\s*:"
     r"|(?:^|\s)\**(?P<number>\d{1,3})\.\s*\**input\**\s*:.*?\s\**(?P=number)\.\s*\**output\**\s*:",
     re.IGNORECASE | re.DOTALL,
 )
@@ -27,108 +27,128 @@ _NO_OUTPUT = re.compile(
     r"[\W_]*(?:no[ _-]?(?:out|in)put(?: (?:is |was )?(?:required|needed|provided|necessary|given|available))?"
     r"|n/a|not applicable)[\W_]*"
     r"|<\s*no[ _-]?(?:out|in)put\b.*"
-    r"|[<(\[](?:output|none|null|nil|empty)[>)\]]|[-–—.…\s]*|\"\"|''",
+    r"|[<(\[](?:output|none|null|nil|empty)[>)\]]|\.{3,}|…|[-–—]?|\"\"|''",
     re.IGNORECASE | re.DOTALL,
 )
-_URL = re.compile(
-    r"\S*(?:https?://|\bwww\.[a-z0-9-]+\.|\b[a-z0-9-]{1,63}\.(?:com|org|net|edu|gov|io)/)\S*", re.IGNORECASE
-)
-_URL_IS_TEXT = re.compile(
-    r"\b(?:html|css|markdown|regex|regular expressions?|parse|extract|encode|decode|hyperlink|domain|protocol"
-    r"|query string|parts? of (?:the|this) (?:url|link|address))\b",
+
+_URL = re.compile(r"(?:https?://|\bwww\.[a-z0-9-]+\.|\b[a-z0-9-]{1,63}\.(?:com|org|net|edu|gov|io)/)\S*", re.IGNORECASE)
+_MOST_WORDS_BESIDE_A_URL = 20  # a text of more words says what it is about by itself
+_ON_URLS = re.compile(
+    r"\b(?:html|css|markdown|regex|regular expressions?|hyperlink|domain|protocol|query string)\b"
+    r"|\b(?:extract|find|list|count|validate|parse|encode|decode|shorten|split|explain) "
+    r"(?:(?:all|any|each|every|the|this|following|parts? of) )*(?:links?|urls?|web addresses|domains?)\b",
     re.IGNORECASE,
 )
-_WORDS_BESIDE_A_URL = 12  # an input of more words than this says what it is about by itself
+
 _VISIBLE = (
     r"(?:images?|pictures?|photos?|photographs?|drawings?|(?<!character )(?<!biographical )sketch(?:es)?"
     r"|illustrations?|paintings?|logos?|posters?|banners?|infographics?|memes?|gifs?|icons?|diagrams?|flow ?charts?"
     r"|charts?|graphs?|heat ?maps?|visuali[sz]ations?|visual representations?|cartoons?|collages?|holograms?"
     r"|screenshots?|videos?|animations?|audio(?: clips?| recordings?)?|sound clips?|podcast episodes?|slideshows?)"
 )
-# What may follow where the visible thing is meant itself, and not as in "video game" or "image classifier".
+_MAKE = (
+    r"(?:draw|sketch|paint|plot|(?:re)?design|(?:re)?create|make|generate|produce|construct|build|illustrate|render"
+    r"|record|film|take|play|show|post|add|insert|upload|edit|crop|resize|colou?r(?:ize)?|watch|view|look at|listen to"
+    r"|display|animate)"
+)
+_WORD = r"(?: (?!(?:for|of|about|to|in|on|from|with|that|how|why|what|which|when|text|table|ascii)\b)[\w'’-]+)"
+# What may follow where the visible thing is meant itself, unlike in "video game" or "image classifier".
 _ITSELF = (
     r"(?= ?(?:$|[\n.,;:!?()\"”])| (?:of(?! accounts)|for|that(?! compares?)|which|with|about|in|on|to(?! compare)|from"
     r"|using|based|and|or|by|at|as|so|design|album|showing|illustrating|depicting|representing|displaying|describing"
     r"|featuring|promoting|advertising|summari[sz]ing|visuali[sz]ing|explaining|associated|below|above|provided|shown"
     r"|attached|is|are)\b)"
 )
-_MAKE = (
-    r"(?:draw|sketch|paint|plot|(?:re)?design|(?:re)?create|make|generate|produce|construct|build|illustrate|render"
-    r"|record|film|take|play|show|post|add|insert|upload|edit|crop|resize|colou?r(?:ize)?|watch|view|look at|listen to"
-    r"|display|animate|embody|replace)"
-)
-_NO_VERB_BETWEEN = (
-    r"(?: (?!(?:for|of|about|to|in|on|from|with|that|how|why|what|which|whether|when|text|table|ascii)\b)[\w'’-]+)"
-)
 _MAKE_VISIBLE = re.compile(
-    rf"(?:^|[.;:!?\n] *|\b(?:and|please|then|provided to|given to) )(?:please )?{_MAKE}\b(?: (?:me|us|up|in))?"
-    r"(?: (?:a |the |some )?(?:set|series|collection|couple|design|mock-?up|draft|version) (?:of|for))?"
-    rf"{_NO_VERB_BETWEEN}{{0,5}}? {_VISIBLE}\b{_ITSELF}"
-    rf"|^(?:re)?(?:place|embody)\b.* (?:in|with) an? {_NO_VERB_BETWEEN}{{0,2}}(?:meme|gif|image|picture|photo)\b{_ITSELF}",
+    rf"(?:^|[.,;:!?\n] *|\b(?:and|please|then) )(?:please )?{_MAKE}\b"
+    r"(?: (?:me|us|up|in))?(?: (?:a |the |some )?(?:set|series|collection|couple|design|mock-?up|draft) (?:of|for))?"
+    rf"{_WORD}{{0,5}}? {_VISIBLE}\b{_ITSELF}"
+    rf"|^(?:embody|replace)\b.* (?:in|with) an?{_WORD}{{0,2}} {_VISIBLE}\b{_ITSELF}",
     re.IGNORECASE,
 )
 _DRAW = re.compile(
     r"^(?:please )?(?:draw|sketch|paint)\b(?! (?:up|on|upon|from|out|attention|(?:a |an |the |your |some |any )?"
     r"(?:[\w-]+ ){0,2}(?:conclusions?|inferences?|comparisons?|parallels?|distinctions?|lessons?|analog(?:y|ies)|verbal"
     r"|tables?|plans?|outlines?|characters?|scenes?|stor(?:y|ies)|plots?|biograph\w+|dialogues?|proofs?|arguments?"
-    r"|solutions?|timelines?)\b))",
+    r"|solutions?|timelines?))\b)",
     re.IGNORECASE,
 )
+_GIVEN = r"(?:this|these|(?:the|that) (?:following|given|provided|attached|accompanying))"
+_THERE = r"(?= ?(?:$|[\n.,;:!?()])| (?:below|above|provided|shown|attached)\b"
 _LOOK_AT = re.compile(
-    r"\b(?:in|of|from|about|for|with|on|describe|identify|caption|analy[sz]e|label|title|explain|interpret|summari[sz]e"
-    r"|redesign|improve|edit) (?:this|these|(?:the|that)(?: (?:following|given|provided|attached|accompanying))?)"
-    rf"(?: [\w-]+)? {_VISIBLE}(?= ?(?:$|[\n.,;:!?()])| (?:in|and|about|below|above|provided|shown|attached|with)\b)",
+    r"\b(?:(?:describe|identify|caption|analy[sz]e|label|interpret|summari[sz]e|improve) "
+    rf"(?:{_GIVEN}|the)(?: [\w-]+)? {_VISIBLE}{_THERE}| (?:in|and|about|with)\b)"
+    rf"|(?:in|of|from|about|for|on) {_GIVEN}(?: [\w-]+)? {_VISIBLE}{_THERE}| (?:in|and|about|with)\b)"
+    rf"|(?:in|from|for|on) (?:the|that)(?: [\w-]+)? {_VISIBLE}{_THERE}| in [\w-]+ (?:words?|sentences?)\b)"
+    rf"|(?:of|about) (?:the|that)(?: [\w-]+)? (?:image|picture|photo|screenshot)s?{_THERE}))",
     re.IGNORECASE,
 )
-# Pictures made of letters, which a text model can write, and pictures that words are to paint.
-_AS_TEXT = re.compile(
-    r"\b(?:ascii|mermaid|plantuml|graphviz|dot language|svg|latex|tikz|html|css|code|python|matplotlib|javascript|sql"
-    r"|markdown|text-based|plain text|as text|emojis?|in words|with words|word picture|verbal|pseudocode|how to)\b",
-    re.IGNORECASE,
-)
+_LEAST_WORDS_OF_A_DESCRIPTION = 5  # an input of so many words says what is in the picture
 _SHOWS_PICTURE = re.compile(r"!\[[^\]\n]*\]\(\s*(?:https?:|data:)")
-_WORDS_OF_A_DESCRIPTION = 5  # an input of so many words says what is in the picture
-_ATTACHED_THING = re.compile(
-    r"\b(?:the|this|that|these|an?|your|my) (?:\w+ )?attached (?:\w+ )?(?:file|document|pdf|spreadsheet|excel|sheet|image"
-    r"|picture|photo|screenshot|table|report|text|article|letter|data|code|link|video|audio|recording|map|chart)\w*"
-    r"|\b(?:see|is|are) attached\b|\b(?:the|this|that|these) (?:\w+ )?attachments?\b(?! (?:style|theory|to|figure|issue))"
-    r"|\bopen (?:the|this) (?:file|link|document|pdf|attachment)\b"
-    r"|\b(?:click|follow) (?:on )?(?:the|this) link\b|\b(?:upload|download)ed (?:file|document|image)\b",
+# Pictures that are made of text, or that words are to paint.
+_AS_TEXT = re.compile(
+    r"\b(?:ascii|mermaid|plantuml|graphviz|svg|latex|tikz|html|css|code|python|matplotlib|javascript|sql|markdown"
+    r"|text-based|plain text|as text|emojis?|in words|with words|word picture|verbal|pseudocode)\b",
     re.IGNORECASE,
 )
-_THING_BELOW = re.compile(
+
+_THING = (
+    r"(?:files?|documents?|pdfs?|spreadsheets?|excel sheets?|sheets?|images?|pictures?|photos?|screenshots?|tables?"
+    r"|reports?|texts?|articles?|letters?|data|code|links?|videos?|audio|recordings?|maps?|charts?)"
+)
+_ATTACHED = re.compile(
+    rf"\battached (?:\w+ )?{_THING}\b|\b(?:see|is|are) attached\b(?! to\b)"
+    r"|\b(?:the|this|that|these) (?:\w+ )?attachments?\b(?! (?:style|theory|to|figure|issue))"
+    r"|\bopen (?:the|this) (?:file|link|document|pdf|attachment)\b"
+    r"|\b(?:click|follow) (?:on )?(?:the|this) link\b|\b(?:upload|download)ed (?:file|document|image)s?\b",
+    re.IGNORECASE,
+)
+_GIVEN_ELSEWHERE = re.compile(
     r"\b(?:the|this|that|these|an?) (?:\w+ )?(?:file|pdf|spreadsheet|excel sheet|screenshot|link)s? "
     r"(?:below|above|provided|given|shown)\b",
     re.IGNORECASE,
 )
+_LEAST_WORDS_OF_A_TEXT = 12  # an input of so many words may be the thing itself
+# An input that only names what should stand there: [Image of a logo], <link to flag>, (insert article).
 _PLACEHOLDER = re.compile(
-    r"(?:\w+ ?:? )?[<(\[{](?:[^<>()\[\]{}\"=]*\b)?(?:image|picture|photo|painting|figure|video|audio|clip|recording|link"
-    r"|url|website|file|document|pdf|spreadsheet|attach\w*|article|text|paragraph|passage|essay|poem|story|insert)\b"
-    r"[^<>()\[\]{}\"=]*[>)\]}]\W*|(?:please )?(?:see )?(?:the )?attached(?: \w+){0,2}\W*",
+    r"(?:\w+ ?: )?[<(\[{](?:[^<>()\[\]{}\"'=]*\b)?(?:insert|link|url|website|attach\w*|clip|painting|figure|essay|story"
+    rf"|poem|passage|paragraph|{_THING})\b[^<>()\[\]{{}}\"'=]*[>)\]}}]\W*"
+    r"|(?:please )?(?:see )?(?:the )?attached(?: \w+){0,2}\W*",
     re.IGNORECASE,
 )
+_MOST_WORDS_OF_A_PLACEHOLDER = 9
+
 _CANNOT = (
-    r"i(?:(?:'|’)m| am) (?:currently )?(?:unable|not able) to|i (?:cannot|can not|can(?:'|’)t|won(?:'|’)t be able to"
-    r"|(?:do not|don(?:'|’)t) have the ability to)"
+    r"i(?: am|['’]m) (?:currently )?(?:unable|not able) to"
+    r"|i (?:cannot|can not|can['’]t|won['’]t be able to|(?:do not|don['’]t) have the ability to)"
 )
-_SELF = r"as an? (?:ai|artificial intelligence|(?:large )?language model)(?:[- ](?:language )?(?:model|assistant|system))?,?"
-_REFUSAL = re.compile(
-    rf"\b{_SELF} (?:\w+ )?(?:{_CANNOT}|i (?:do not|don(?:'|’)t) (?:have|possess)|i lack)\b"
-    r"|^\W*(?:(?:(?:i(?:'|’)?m|i am) (?:very |really |so |truly )?(?:sorry|afraid)|sorry|(?:my |i )?apologi[sz]e|apologies"
-    r"|my apologies|unfortunately)(?: for (?:the|any) \w+)?,? ?)?(?:but |that |however,? )?"
-    rf"(?:{_SELF} )?(?:{_CANNOT}) (?:directly |actually |currently )?(?:"
-    r"(?:assist|help)(?: you)? with|(?:fulfil\w*|comply|browse|access|do (?:this|that)\b|complete (?:this|that|the|your))"
+_AS_AN_AI = (
+    r"as an? (?:ai|artificial intelligence|(?:large )?language model)(?: (?:language )?(?:model|assistant|system))?,?"
+)
+_SORRY = (
+    r"(?:(?:i['’]?m|i am)(?: very| really| so| truly)? (?:sorry|afraid)|sorry|unfortunately|(?:my )?apologies"
+    r"|i apologi[sz]e(?: for (?:the|any) \w+)?),? ?(?:but |that |however,? )?"
+)
+# What a teacher cannot do, rather than somebody in a letter or a song that it wrote: "I'm sorry, but I can't come".
+_DO_IT = (
+    r"(?:(?:assist|help)(?: you)? with|fulfil\w*|comply|browse|access|do (?:this|that)|complete (?:this|that|your)"
     r"|(?:provide|generate|create|answer|perform|process|view|see|hear|open|read|write|respond|draw|display|execute|play"
     r"|produce|identify|determine|analy[sz]e|summari[sz]e|translate|edit)\b[^.\n]{0,80}?\b(?:requests?|requested|tasks?"
     r"|images?|pictures?|photos?|videos?|audio|music|files?|links?|urls?|websites?|web ?pages?|internet|real[- ]time"
-    r"|external|attachments?|contents?|(?:medical|legal|financial) advice|opinions?|without (?:the|more|any|an?)\b))"
-    r"|^\W*(?:i(?:'|’)?m sorry,? |sorry,? |unfortunately,? )?(?:but )?(?:this|the|your) (?:task|request|instruction) "
-    r"(?:cannot|can not|can(?:'|’)t) be (?:performed|completed|done|fulfilled)"
-    r"|^\W*i(?:(?:'|’)m| am) sorry,? but (?:there (?:is|was|are|were) no|you (?:did not|didn(?:'|’)t|have not) provide|no )",
+    r"|external|attachments?|contents?|(?:medical|legal|financial) advice|opinions?|without (?:the|more|any|an?)))\b"
+)
+_REFUSAL = re.compile(
+    rf"\b{_AS_AN_AI} (?:\w+ )?(?:{_CANNOT}|i (?:do not|don['’]t) (?:have|possess)|i lack)\b"
+    rf"|^\W*(?:{_SORRY})?(?:{_AS_AN_AI} )?(?:{_CANNOT}) (?:directly |actually |currently )?{_DO_IT}"
+    rf"|^\W*(?:{_SORRY})?(?:this|the|your) (?:task|request|instruction) (?:cannot|can not|can['’]t) be"
+    rf"|^\W*{_SORRY}(?:there (?:is|was|are|were) no|you (?:did not|didn['’]t|have not|haven['’]t) provide)",
     re.IGNORECASE,
 )
+
 # Words after which no English sentence ends: an output that stops at one was cut.
-_DANGLING = frozenset("a an the and or but than because whose its their your our my these during".split())
+_DANGLING = frozenset(
+    ["a", "an", "the", "and", "or", "but", "than", "because", "whose", "its", "their", "your", "our", "my", "these"]
+)
 _MONTH = (
     "(?:january|february|march|april|may|june|july|august|september|october|november|december)"
     r"(?: \d{1,2}(?:st|nd|rd|th)?,?)?"
@@ -178,32 +198,29 @@ def _repeats_input(example: Example, _: RuleSettings) -> bool:
 
 def _asks_for_picture(example: Example, _: RuleSettings) -> bool:
     text = example.instruction
-    if _AS_TEXT.search(text):
+    is_table = re.search(r"\bcharts?\b", text, re.IGNORECASE) and example.output.count("|") >= 4
+    if is_table or _AS_TEXT.search(text):
         return False
-    described = len(_URL.sub("", example.input).split()) >= _WORDS_OF_A_DESCRIPTION
+    if any(pattern.search(text) for pattern in (_MAKE_VISIBLE, _DRAW)) or _SHOWS_PICTURE.search(example.output):
+        return True
+    described = len(_URL.sub("", example.input).split()) >= _LEAST_WORDS_OF_A_DESCRIPTION
+    return _LOOK_AT.search(text) is not None and not described
+
+
+def _has_attachment(example: Example, _: RuleSettings) -> bool:
+    words = len(example.input.split())
     return (
-        _MAKE_VISIBLE.search(text) is not None
-        or _DRAW.search(text) is not None
-        or (_LOOK_AT.search(text) is not None and not described)
-        or _SHOWS_PICTURE.search(example.output) is not None
+        _ATTACHED.search(example.instruction) is not None
+        or (_GIVEN_ELSEWHERE.search(example.instruction) is not None and words < _LEAST_WORDS_OF_A_TEXT)
+        or (_PLACEHOLDER.fullmatch(example.input.strip()) is not None and words <= _MOST_WORDS_OF_A_PLACEHOLDER)
     )
 
 
 def _has_url(example: Example, _: RuleSettings) -> bool:
-    """An address in a longer text is read as a part of it; one that stands for a text is not."""
-    if _URL_IS_TEXT.search(example.instruction):
-        return False
-    return any(
-        _URL.search(text) is not None and len(_URL.sub("", text).split()) <= most
-        for text, most in ((example.instruction, 3 * _WORDS_BESIDE_A_URL), (example.input, _WORDS_BESIDE_A_URL))
-    )
-
-
-def _has_attachment(example: Example, _: RuleSettings) -> bool:
-    return (
-        _PLACEHOLDER.fullmatch(example.input.strip()) is not None
-        or _ATTACHED_THING.search(example.instruction) is not None
-        or (_THING_BELOW.search(example.instruction) is not None and len(example.input.split()) <= _WORDS_BESIDE_A_URL)
+    """An address within a longer text is a part of it; one that stands for a text is not."""
+    return not _ON_URLS.search(example.instruction) and any(
+        _URL.search(text) is not None and len(_URL.sub("", text).split()) <= _MOST_WORDS_BESIDE_A_URL
+        for text in (example.instruction, example.input)
     )
 
 

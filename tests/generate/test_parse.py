@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alpaca_cli.data.example import Example
@@ -599,6 +599,7 @@ STYLES: dict[str, Callable[[int, Example], str]] = {
 }
 
 
+@settings(deadline=None)
 @given(
     examples=st.lists(EXAMPLES, min_size=1, max_size=6),
     numbers=st.lists(st.integers(0, 9999), min_size=6, max_size=6),
@@ -616,6 +617,7 @@ def test_random_tasks_are_read_back_exactly(
     assert parse(text, next_number=4, finish_reason=reason) == expected
 
 
+@settings(deadline=None)
 @given(examples=st.lists(EXAMPLES, min_size=1, max_size=6), size=st.integers(0, 400))
 def test_a_continuation_cut_anywhere_keeps_what_was_told(examples: list[Example], size: int) -> None:
     whole = "###\n".join(
@@ -635,6 +637,7 @@ _PIECES = st.sampled_from([*_LABELS, *_OTHERS])
 ANYTHING = st.one_of(st.text(max_size=200), st.lists(_PIECES, max_size=40).map("".join))
 
 
+@settings(deadline=None)
 @given(text=ANYTHING, number=st.integers(1, 99), reason=st.sampled_from(["stop", "length", None, "content_filter"]))
 def test_any_text_is_parsed_without_an_error(text: str, number: int, reason: str | None) -> None:
     tasks = parse(text, next_number=number, finish_reason=reason)
@@ -645,6 +648,7 @@ def test_any_text_is_parsed_without_an_error(text: str, number: int, reason: str
     assert reason in ("length", "content_filter") or all(task.defect != "truncated" for task in tasks)
 
 
+@settings(deadline=None)
 @given(words=st.permutations([f"w{number}" for number in range(12)]), text=ANYTHING)
 def test_tasks_stay_in_the_order_of_the_text(words: list[str], text: str) -> None:
     told = "".join(numbered(number, word, text, f"{word} {text}") for number, word in enumerate(words))

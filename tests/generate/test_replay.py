@@ -96,7 +96,7 @@ def random_completions(seed: int, count: int) -> list[Completion]:
     return completions
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10**6), st.permutations(range(8)), st.integers(1, 20))
 def test_the_order_in_which_completions_come_changes_nothing(seed: int, order: list[int], num: int) -> None:
     completions = random_completions(seed, 8)
@@ -106,7 +106,7 @@ def test_the_order_in_which_completions_come_changes_nothing(seed: int, order: l
     assert shuffled.num_waiting == in_order.num_waiting == 8 - len(in_order.used)
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 12), st.integers(0, 12))
 def test_a_larger_num_goes_on_where_a_smaller_one_stopped(seed: int, num: int, more: int) -> None:
     completions = random_completions(seed, 8)
@@ -119,7 +119,7 @@ def test_a_larger_num_goes_on_where_a_smaller_one_stopped(seed: int, num: int, m
     assert large.used[: len(small.used)] == small.used
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 20), st.sampled_from([0.5, 0.6, 0.7, 1.0]))
 def test_acceptance_and_provenance_are_those_of_a_slow_computation(seed: int, num: int, threshold: float) -> None:
     replay = replayed(random_completions(seed, 8), num, threshold=threshold)

@@ -221,6 +221,14 @@ def check_night_worry(task: Task) -> None:
     numbered_items(3)(task)
     for line in answer(task).splitlines()[:3]:
         expect(line.count(": ") == 1, f"no reason: {line}")
+    require(answer(task), "worr", "bed", "sleep")
+
+
+def check_picnic(task: Task) -> None:
+    numbered_items(4)(task)
+    for line in answer(task).splitlines():
+        expect(line.count(": ") == 1, f"no countermeasure: {line}")
+    require(answer(task), "Rain", "food", "heat")
 
 
 def check_bicycle(task: Task) -> None:
@@ -357,6 +365,7 @@ def check_rosetta(task: Task) -> None:
 def check_kintsugi(task: Task) -> None:
     expect(len(re.findall(r"[.!?](?:\s|$)", answer(task))) == 2, "not two sentences")
     expect(answer(task).endswith("."), "does not end with a full stop")
+    require(answer(task), "Kintsugi", "Japanese", "pottery", "gold")
 
 
 def check_travel_sickness(task: Task) -> None:
@@ -388,7 +397,7 @@ CHECKS: dict[str, Check] = {
     "website_fixes_by_ratio": check_website_fixes,
     "misspelt_engraving_apology": check_apology,
     "newsletter_folding_estimate": check_newsletters,
-    "staff_picnic_risks": numbered_items(4),
+    "staff_picnic_risks": check_picnic,
     "archive_job_effort": check_archive,
     "job_advert_line_type": label_is("duty", "duty", "requirement", "benefit"),
     "venus_day_and_year": check_venus,

@@ -137,6 +137,7 @@ def check_zipper_riddle(task: Task) -> None:
 def check_repair_cafe_slogans(task: Task) -> None:
     for slogan in require_items(task, 5):
         require_words(slogan, 6)
+    require_all_present(output_of(task), ["repair"])
 
 
 def check_heron_and_pump_fable(task: Task) -> None:
@@ -161,6 +162,7 @@ def check_postcard_from_wet_cabin(task: Task) -> None:
 
 def check_head_lice_notice_for_child(task: Task) -> None:
     require_sentences(output_of(task), 4)
+    require_all_present(output_of(task), ["lice", "hair", "every night", "hats", "combs"])
 
 
 def check_boiler_text_to_formal_email(task: Task) -> None:
@@ -194,6 +196,8 @@ def check_passive_to_active_four(task: Task) -> None:
     for sentence in require_items(task, 4):
         require_sentences(sentence, 1)
         require_none_present(sentence, ["by", "was", "being", "been", "be"])
+    active = ["council workers trimmed", "trainee is packing", "tenants had hidden", "schoolchildren will judge"]
+    require_all_present(output_of(task), active)
 
 
 def check_office_jargon_removed(task: Task) -> None:
@@ -218,6 +222,7 @@ def check_goose_dialogue_punctuated(task: Task) -> None:
 def check_train_paragraph_past_tense(task: Task) -> None:
     present = ["stops", "go", "begins", "joins", "returns", "is", "says", "reach"]
     require_none_present(output_of(task), present)
+    require_all_present(output_of(task), ["went", "began", "joined", "returned", "was", "said", "reached"])
     require(len(output_of(task).split()) == len(input_of(task).split()), "words were added or lost")
 
 
@@ -235,6 +240,7 @@ def check_allotment_item_retitled(task: Task) -> None:
 
 def check_forty_chairs_run_on(task: Task) -> None:
     require_sentences(output_of(task), 4)
+    require_all_present(output_of(task), ["noon", "forty chairs", "insisted", "address", "signed", "raining", "tired"])
 
 
 def check_helmet_pronoun_clarified(task: Task) -> None:
@@ -265,6 +271,7 @@ def check_eye_clinic_call_script(task: Task) -> None:
 
 def check_telephone_box_uses(task: Task) -> None:
     require_items(task, 6)
+    require_all_present(output_of(task), ["village"])
 
 
 def check_gifts_for_night_driver(task: Task) -> None:
@@ -281,6 +288,7 @@ def check_night_bakery_names(task: Task) -> None:
 
 def check_office_plant_survival(task: Task) -> None:
     require_items(task, 5)
+    require_all_present(output_of(task), ["plants", "pots", "water"])
 
 
 def check_cardboard_overflow_fixes(task: Task) -> None:
@@ -290,19 +298,24 @@ def check_cardboard_overflow_fixes(task: Task) -> None:
 
 
 def check_car_talk_without_questions(task: Task) -> None:
-    require_items(task, 5)
+    for opener in require_items(task, 5):
+        require(re.fullmatch(r"\".+\"", opener) is not None, f"not spoken: {opener}")
     require("?" not in output_of(task), "there is a question")
 
 
 def check_road_works_one_sentence(task: Task) -> None:
     require_sentences(output_of(task), 1)
     require_words(output_of(task), 35)
+    require_all_present(
+        output_of(task), ["Monday 4 March", "Alder Street", "five days", "Wednesday", "Mill Lane", "free"]
+    )
 
 
 def check_pool_day_pass_key_points(task: Task) -> None:
     require_items(task, 3)
     require_lines(task, 3)
     require_all_present(input_of(task), re.findall(r"\d+ percent", output_of(task)))
+    require_all_present(output_of(task), ["day passes", "earns more", "lockers", "two-hour limit"])
 
 
 CHECKS: dict[str, Check] = {

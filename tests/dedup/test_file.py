@@ -1,0 +1,207 @@
+"""Deduplication from file to file: every format, the report, `against`, and nothing written when something is wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from rouge_score import rouge_scorer
+
+from alpaca_cli.data.example import Example
+from alpaca_cli.dedup.file import DedupReport, dedup_file
+from alpaca_cli.errors import AlpacaError, DataError, UsageError
+from alpaca_cli.format.names import FORMAT_NAMES
+from alpaca_cli.format.read import read_dataset
+from alpaca_cli.format.write import write_dataset
+
+SCORER = rouge_scorer.RougeScorer(["rougeL"], use_stemmer=False)
+ROWS = [
+    Example("Name three birds that swim well.", "", "Penguin, duck, swan."),
+    Example("Sort these numbers from small to large.", "3 1 2", "1 2 3"),
+    Example("Name three birds that swim badly.", "", "Hen, owl, robin."),
+    Example("Why is the sky dark at night?", "", "The Sun is below the horizon."),
+    Example("Sort the numbers from small to large.", "9 8", "8 9"),
+    Example("Warum ist „Grün“ grün?\nSag es.", "", "Weil es – grün ist."),
+]
+KEPT = [0, 1, 3, 5]
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return put(tmp_path / "source.json", ROWS)
+
+
+def put(path: Path, examples: list[Example], format_: str = "alpaca") -> Path:
+    write_dataset(path, examples, format_)
+    return path
+
+
+def lines(path: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def left_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("format_", FORMAT_NAMES)
+def test_the_rows_that_are_new_are_written_in_the_sources_format(tmp_path: Path, format_: str) -> None:
+    source, out = put(tmp_path / "in", ROWS, format_), tmp_path / "out"
+    report = dedup_file(source, out)
+    assert report == DedupReport(
+        rows=6, kept=4, dropped=2, dropped_for_against=0, skipped=0, problems=(), format=format_, out=out, report=None
+    )
+    new = read_dataset(out)
+    assert (new.format, new.examples) == (format_, [ROWS[index] for index in KEPT])
+    assert left_in(tmp_path) == ["in", "out"]
+
+
+@pytest.mark.parametrize("format_", FORMAT_NAMES)
+def test_a_dataset_without_repeats_comes_out_byte_for_byte(tmp_path: Path, format_: str) -> None:
+    source = put(tmp_path / "in", [ROWS[index] for index in KEPT], format_)
+    dedup_file(source, tmp_path / "out")
+    if format_ == "parquet":
+        assert pq.read_table(tmp_path / "out").equals(pq.read_table(source))
+    else:
+        assert (tmp_path / "out").read_bytes() == source.read_bytes()
+
+
+def test_lines_are_copied_as_they_stand_whatever_else_they_hold(tmp_path: Path) -> None:
+    kept = [
+        '{"id": 1.50, "instruction": "a b c d", "output":"x"}',
+        '  {"output": "\\u00e4", "instruction": "e f g h", "input": "", "tags": ["ä", {}]}\r',
+    ]
+    dropped = '{"instruction": "A, B, C, D!", "output": "y", "id": 2}'
+    (tmp_path / "in").write_bytes(f"\ufeff{kept[0]}\n\n{dropped}\n{kept[1]}".encode())
+    assert dedup_file(tmp_path / "in", tmp_path / "out").dropped == 1
+    assert (tmp_path / "out").read_bytes().decode() == "".join(f"{line}\n" for line in kept)
+
+
+def test_objects_of_a_list_keep_their_keys_and_values(tmp_path: Path) -> None:
+    rows = [
+        {"id": k, "output": "x", "instruction": text, "n": [1.5, None]} for k, text in enumerate(["a b", "a b", "c d"])
+    ]
+    (tmp_path / "in").write_text(json.dumps(rows))
+    dedup_file(tmp_path / "in", tmp_path / "out")
+    assert (tmp_path / "out").read_text() == json.dumps([rows[0], rows[2]], indent=4)
+
+
+def test_a_table_keeps_its_columns_and_types(tmp_path: Path) -> None:
+    columns = {"n": pa.array([1, 2, 3], pa.int8()), "instruction": ["a b", "a b", "c d"], "output": ["x", "y", "z"]}
+    pq.write_table(pa.table(columns), tmp_path / "in")
+    dedup_file(tmp_path / "in", tmp_path / "out")
+    assert pq.read_table(tmp_path / "out").equals(pq.read_table(tmp_path / "in").take([0, 2]))
+
+
+def test_the_report_names_each_dropped_row_and_what_it_repeats(tmp_path: Path, source: Path) -> None:
+    report = dedup_file(source, tmp_path / "out", report=tmp_path / "report")
+    assert (report.dropped, report.report) == (2, tmp_path / "report")
+    assert lines(tmp_path / "report") == [
+        {
+            "row": row,
+            "place": f"{source}[{row}]",
+            "instruction": ROWS[row].instruction,
+            "repeats_place": f"{source}[{kept}]",
+            "repeats": ROWS[kept].instruction,
+            "score": SCORER.score(ROWS[kept].instruction, ROWS[row].instruction)["rougeL"].fmeasure,
+        }
+        for row, kept in ((2, 0), (4, 1))
+    ]
+
+
+def test_rows_of_several_files_may_count_as_kept_already(tmp_path: Path, source: Path) -> None:
+    first = put(tmp_path / "first.jsonl", [Example("Unlike all others.", "", "x"), ROWS[3]], "jsonl")
+    second = put(tmp_path / "second.json", [Example("Sort these numbers from small to tall.", "", "x")])
+    report = dedup_file(source, tmp_path / "out", against=[first, second], report=tmp_path / "report")
+    assert (report.kept, report.dropped, report.dropped_for_against) == (2, 4, 3)
+    assert [(row["row"], row["repeats_place"]) for row in lines(tmp_path / "report")] == [
+        (1, f"{second}[0]"),
+        (2, f"{source}[0]"),
+        (3, f"{first}:2"),
+        (4, f"{second}[0]"),
+    ]
+    assert read_dataset(tmp_path / "out").examples == [ROWS[0], ROWS[5]]
+
+
+def test_a_report_without_a_dropped_row_is_empty(tmp_path: Path) -> None:
+    dedup_file(put(tmp_path / "in", ROWS[:2]), tmp_path / "out", report=tmp_path / "report")
+    assert (tmp_path / "report").read_bytes() == b""
+
+
+def test_the_threshold_and_the_tokenizer_decide(tmp_path: Path, source: Path) -> None:
+    assert dedup_file(source, tmp_path / "a", threshold=1).kept == 6
+    assert dedup_file(source, tmp_path / "b", threshold=0.85).kept == 5
+    chinese = put(
+        tmp_path / "in",
+        [Example(text, "", "好。") for text in ("写一首关于春天的诗", "写一首关于秋天的诗", "解释重力")],
+    )
+    assert dedup_file(chinese, tmp_path / "c").kept == 3
+    assert dedup_file(chinese, tmp_path / "d", tokenizer="unicode").kept == 2
+
+
+def test_bad_rows_are_left_out_only_when_asked_and_places_stay_true(tmp_path: Path) -> None:
+    path = tmp_path / "in.jsonl"
+    texts = ["a b c d", None, "a b c d", 3, "e f g h"]
+    path.write_text("".join(json.dumps({"instruction": text, "output": "x"}) + "\n" for text in texts))
+    with pytest.raises(DataError) as raised:
+        dedup_file(path, tmp_path / "out", report=tmp_path / "report")
+    assert [problem.where for problem in raised.value.problems] == [f"{path}:2", f"{path}:4"]
+    assert left_in(tmp_path) == ["in.jsonl"]
+    report = dedup_file(path, tmp_path / "out", skip_bad=True, report=tmp_path / "report")
+    assert (report.rows, report.kept, report.dropped, report.skipped, len(report.problems)) == (3, 2, 1, 2, 2)
+    assert [(row["row"], row["place"], row["repeats_place"]) for row in lines(tmp_path / "report")] == [
+        (1, f"{path}:3", f"{path}:1")
+    ]
+    assert (tmp_path / "out").read_text().splitlines() == [path.read_text().splitlines()[row] for row in (0, 4)]
+
+
+def test_the_source_may_be_overwritten_by_force_alone(tmp_path: Path, source: Path) -> None:
+    before = source.read_bytes()
+    with pytest.raises(UsageError, match="output exists"):
+        dedup_file(source, source)
+    assert source.read_bytes() == before
+    assert dedup_file(source, source, force=True).kept == 4
+    assert read_dataset(source).examples == [ROWS[index] for index in KEPT]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"threshold": 0}, "threshold: expected over 0 and up to 1, found 0"),
+        ({"threshold": 1.01}, "threshold: expected over 0 and up to 1, found 1.01"),
+        ({"threshold": float("nan")}, "threshold: expected over 0 and up to 1, found nan"),
+        ({"tokenizer": "words"}, "no such tokenizer: words"),
+        ({"report": "out"}, "--out and --report are the same file"),
+        ({"report": "folder/../out"}, "--out and --report are the same file"),
+        ({"report": "source.json", "force": True}, "the report would overwrite a file that is read"),
+        ({"report": "other.json", "force": True}, "the report would overwrite a file that is read"),
+        ({"report": "folder"}, "expected a file to write, found a directory"),
+        ({"report": "mine"}, "output exists"),
+        ({"against": ["other.json", "missing"]}, "no such dataset"),
+        ({"against": ["mine"]}, "expected a JSON list, JSON Lines or parquet"),
+    ],
+)
+def test_nothing_is_written_when_something_is_wrong(
+    tmp_path: Path, source: Path, options: dict[str, object], message: str
+) -> None:
+    other = put(tmp_path / "other.json", ROWS[:1])
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / "folder").mkdir()
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    if isinstance(options.get("report"), str):
+        options = {**options, "report": tmp_path / str(options["report"]), "against": [other]}
+    elif "against" in options:
+        options = {"against": [tmp_path / name for name in ("other.json", *options["against"])]}  # type: ignore[misc]
+    with pytest.raises(AlpacaError) as raised:
+        dedup_file(source, tmp_path / "out", **options)  # type: ignore[arg-type]
+    assert message in str(raised.value)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
+
+
+def test_progress_is_heard_as_rows_done_of_all(tmp_path: Path, source: Path) -> None:
+    heard: list[tuple[int, int]] = []
+    dedup_file(source, tmp_path / "out", on_progress=lambda done, rows: heard.append((done, rows)))
+    assert heard == [(6, 6)]
