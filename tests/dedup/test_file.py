@@ -156,6 +156,10 @@ def test_bad_rows_are_left_out_only_when_asked_and_places_stay_true(tmp_path: Pa
         (1, f"{path}:3", f"{path}:1")
     ]
     assert (tmp_path / "out").read_text().splitlines() == [path.read_text().splitlines()[row] for row in (0, 4)]
+    other = tmp_path / "other.jsonl"
+    other.write_text('{"instruction": 1, "output": "x"}\n{"instruction": "e f g h", "output": "x"}\n')
+    report = dedup_file(path, tmp_path / "new", skip_bad=True, against=[other])
+    assert (report.kept, report.dropped_for_against, report.skipped, len(report.problems)) == (1, 1, 3, 3)
 
 
 def test_the_source_may_be_overwritten_by_force_alone(tmp_path: Path, source: Path) -> None:

@@ -211,6 +211,15 @@ Instruction: In which year?
 Input: It opened in 2020.
 Output: The library opened in 2020.
 """,
+    "the number of the task before the name": """\
+**Task 4: Instruction:** Name a bird.
+**Task 4: Input:** <noinput>
+**Task 4: Output:** A robin.
+
+**Task 5: Instruction:** In which year?
+**Task 5: Input:** It opened in 2020.
+**Task 5: Output:** The library opened in 2020.
+""",
     "headings as labels": """\
 ### 4. Instruction:
 Name a bird.
@@ -381,6 +390,12 @@ def test_a_label_without_a_number_opens_a_task_where_a_separator_sets_it_off() -
     assert found(text) == [row(4), (None, "Name a bird.", "", "A robin.", None), row(6)]
 
 
+@pytest.mark.parametrize("output", ["6 times 7 is\n42.", "It is\n**42**", "In short:\n42", "Steps:\n\n4."])
+def test_a_number_at_the_end_of_an_output_is_no_heading_of_the_next_task(output: str) -> None:
+    text = f"Instruction: Tell me.\nOutput: {output}\n\nInstruction: Name a bird.\nOutput: A robin."
+    assert found(text) == [(None, "Tell me.", "", output, None), (None, "Name a bird.", "", "A robin.", None)]
+
+
 def test_the_first_label_opens_a_task_even_if_only_the_later_ones_are_numbered() -> None:
     assert found("Instruction: Name a bird.\n4. Output:\nA robin.\n###\n" + task(5) + task(6)) == [
         (None, "Name a bird.", "", "A robin.", None),
@@ -411,12 +426,13 @@ NO_INPUT = """
 \\<noinput\\> | {\\noinput} | No input required. | None | N/A | No Input | <No Input> | <Noinput>. | No input needed. |
 <ninput> | `<noinput>` | **<noinput>** | <no_input> | no-input | No input is required for this task. | n/a | N / A |
 none. | (none) | None required. | (no input provided) | No additional input needed | Not applicable | not required |
-null | - | – | — | ... | "" | <empty> | [empty] | No context provided. | <NOINPUT>
+null | - | – | — | ... | "" | <empty> | [empty] | No context provided. | <NOINPUT> | N.A.
 """
 
 
 @pytest.mark.parametrize("spelling", [*(part.strip() for part in NO_INPUT.split("|")), "", " \n", "<noinput>\n"])
 def test_every_spelling_of_no_input_becomes_an_empty_input(spelling: str) -> None:
+    assert is_no_input(f" {spelling}\n")
     assert found(numbered(4, "Name a bird.", spelling, "A robin.")) == [BIRD]
 
 
@@ -431,6 +447,7 @@ def test_every_spelling_of_no_input_becomes_an_empty_input(spelling: str) -> Non
         "+",
         "!",
         ".-. --- -...",
+        "--",
         "🙏🙏",
         "[]",
         "{}",

@@ -238,6 +238,11 @@ def test_the_first_instruction_bears_the_number_after_the_shown_tasks() -> None:
     assert replay.refused == [Refused(0, replay.refused[0].task, "malformed")]
 
 
+def test_an_answer_cut_in_its_first_instruction_is_a_refused_task() -> None:
+    (refused,) = replayed([completion(0, " Why do ca", "length")]).refused
+    assert (refused.task.number, refused.task.example.instruction, refused.reason) == (4, "Why do ca", "truncated")
+
+
 def test_a_cut_answer_loses_its_last_task_alone() -> None:
     text = told("Why do cats purr?", "Draw up a plan.")
     replay = replayed([completion(0, text, "length"), completion(1, text, "stop")])

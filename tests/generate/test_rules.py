@@ -97,6 +97,7 @@ REFUSED: dict[str, list[Example]] = {
     "repeats_instruction": [
         Example('Edit this sentence: "The ducks was noisy."', "The ducks was noisy.", "The ducks were noisy."),
         Example("Name a bird that swims.", "name a bird that swims", "Penguin"),
+        Example("Translate to German: I am late.", "I am late.", "Ich bin spät dran."),
         Example("Sum up: the cat, the dog and the hen left.", "The cat, the dog, and the hen left!", "All left."),
         Example("Sort 3 1 2 4 5 by size.", "3, 1, 2, 4, 5", "1 2 3 4 5"),
         Example("Translate «Добрый день, мой друг»", "Добрый день, мой друг", "Good day, my friend"),
