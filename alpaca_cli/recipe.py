@@ -107,7 +107,7 @@ class RuleSettings(Settings):
     cut_ending: bool = False
     """Refuse an output that stops in the middle of a sentence, judged by a narrow rule that spares lists and code."""
     repeats_instruction: bool = False
-    """Refuse an input that only repeats the instruction, or an instruction that holds its whole long input."""
+    """Refuse an input that only repeats the instruction, or stands in it word for word (from 3 words on)."""
     repeats_input: bool = False
     """Refuse an output that is the input, unchanged."""
     asks_for_picture: bool = False
@@ -115,7 +115,7 @@ class RuleSettings(Settings):
     attachment: bool = False
     """Refuse a task that refers to something attached or shown elsewhere."""
     url: bool = False
-    """Refuse a task whose instruction or input holds a web address: its content would be made up."""
+    """Refuse a task where a web address stands for a text that is not there: its content would be made up."""
     refusal: bool = False
     """Refuse an output in which the teacher declines ("As an AI ...", "I'm sorry, but I cannot ...")."""
 

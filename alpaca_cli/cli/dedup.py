@@ -74,6 +74,7 @@ def dedup(
                 "kept": result.kept,
                 "dropped": result.dropped,
                 "dropped_for_against": result.dropped_for_against,
+                "wordless": result.wordless,
                 "skipped": result.skipped,
                 "report": str(result.report) if result.report else None,
             }
@@ -85,6 +86,11 @@ def dedup(
 def summarise(result: DedupReport) -> None:
     """What was kept and dropped, in words."""
     screen.skipped(result.problems, result.skipped)
+    if result.wordless:
+        count = f"{result.wordless:,} of {result.rows:,} instructions have"
+        screen.note(
+            f"{count} no word that the tokenizer sees, and were kept; for text beyond ASCII: --tokenizer unicode"
+        )
     screen.say(f"dedup: kept {result.kept:,} of {result.rows:,} rows, dropped {result.dropped:,}")
     if result.dropped_for_against:
         screen.say(f"  against   {result.dropped_for_against:,} of the dropped repeat a row of --against")

@@ -10,7 +10,7 @@ from typing import get_args
 from alpaca_cli.data.files import refuse_existing
 from alpaca_cli.data.jsonl import write_jsonl
 from alpaca_cli.dedup.greedy import Repeat, find_repeats
-from alpaca_cli.dedup.rouge import TokenizerName
+from alpaca_cli.dedup.rouge import TOKENIZERS, TokenizerName
 from alpaca_cli.errors import Problem, UsageError
 from alpaca_cli.format.dataset import Dataset
 from alpaca_cli.format.read import read_dataset
@@ -26,6 +26,8 @@ class DedupReport:
     dropped: int
     dropped_for_against: int
     """Of the dropped, how many repeat a row of `against`."""
+    wordless: int
+    """Of the rows, how many have no word that the tokenizer sees: they are like no other, and always kept."""
     skipped: int
     """Malformed rows left out."""
     problems: tuple[Problem, ...]
@@ -81,6 +83,7 @@ def dedup_file(
         kept=len(kept),
         dropped=len(dropped),
         dropped_for_against=sum(repeat.source < 0 for _, repeat in dropped),
+        wordless=sum(not TOKENIZERS[name](example.instruction) for example in dataset.examples),
         skipped=sum(each.skipped for each in (dataset, *kept_already)),
         problems=tuple(problem for each in (dataset, *kept_already) for problem in each.problems),
         format=dataset.format,

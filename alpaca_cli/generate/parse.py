@@ -207,7 +207,7 @@ def _task(text: str, labels: list[_Label], position: int, *, cut: bool) -> Task:
     parts = [opening, *filter(None, (_first(before_output, "input", opening.number), output))]
     found = {label.name: _between(text, label, following) for label, following in _pairs(parts)}
     example = Example(
-        " ".join(found["instruction"].split()),
+        found["instruction"],
         "" if is_no_input(found.get("input", "")) else found.get("input", ""),
         found.get("output", ""),
     )

@@ -78,6 +78,8 @@ def test_the_unicode_tokenizer_sees_other_scripts(alpaca: Alpaca) -> None:
     unicode = alpaca("dedup", "data.json", "--out", "b.json", "--json", "--tokenizer", "unicode")
 
     assert (rouge.json["kept"], unicode.json["kept"]) == (3, 2)
+    assert (rouge.json["wordless"], unicode.json["wordless"]) == (3, 0)
+    assert "3 of 3 instructions have no word that the tokenizer sees" in rouge.err
 
 
 @pytest.mark.parametrize(

@@ -208,11 +208,11 @@ def test_refused_tasks_are_kept_with_their_reason(alpaca: Alpaca) -> None:
     rows = [json.loads(line) for line in Path("r/refused.jsonl").read_text().splitlines()]
     assert [(row["reason"], row["instruction"]) for row in rows] == [
         ("too_short", bad[0]),
-        ("unsuitable_word", bad[1]),
+        ("asks_for_picture", bad[1]),
         ("not_novel", bad[2]),
     ]
     assert (rows[2]["repeats"], rows[2]["score"]) == (bad[2], 1.0)
-    assert run.json["refused"] == {"too_short": 1, "unsuitable_word": 1, "not_novel": 1}
+    assert run.json["refused"] == {"too_short": 1, "asks_for_picture": 1, "not_novel": 1}
 
 
 def test_concurrency_does_not_change_the_files(alpaca: Alpaca) -> None:

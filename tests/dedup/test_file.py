@@ -52,7 +52,16 @@ def test_the_rows_that_are_new_are_written_in_the_sources_format(tmp_path: Path,
     source, out = put(tmp_path / "in", ROWS, format_), tmp_path / "out"
     report = dedup_file(source, out)
     assert report == DedupReport(
-        rows=6, kept=4, dropped=2, dropped_for_against=0, skipped=0, problems=(), format=format_, out=out, report=None
+        rows=6,
+        kept=4,
+        dropped=2,
+        dropped_for_against=0,
+        wordless=0,
+        skipped=0,
+        problems=(),
+        format=format_,
+        out=out,
+        report=None,
     )
     new = read_dataset(out)
     assert (new.format, new.examples) == (format_, [ROWS[index] for index in KEPT])

@@ -381,8 +381,9 @@ def test_code_that_is_indented_below_its_label_keeps_its_shape() -> None:
     assert found(text) == [(4, "Write it.", "", "def f():\n    return 1\n\nf()", None)]
 
 
-def test_the_lines_of_an_instruction_become_one() -> None:
-    assert found("4. Instruction:\nName\n  a bird.\n4. Output: A robin.") == [BIRD]
+def test_the_lines_of_an_instruction_stay_lines() -> None:
+    text = "4. Instruction:\nSort these:\n- b\n- a\n4. Output: a, b"
+    assert found(text) == [(4, "Sort these:\n- b\n- a", "", "a, b", None)]
 
 
 def test_a_label_without_a_number_opens_a_task_where_a_separator_sets_it_off() -> None:
@@ -475,7 +476,7 @@ CUT = task(4) + "###\n" + task(5) + "###\n"
     [
         ("6. Instruction: Write a po", "Write a po", ""),
         ("6. Instruction:", "", ""),
-        ("6. Instruction: Write.\n6. Inp", "Write. 6. Inp", ""),
+        ("6. Instruction: Write.\n6. Inp", "Write.\n6. Inp", ""),
         ("6. Instruction: Write.\n6. Input:", "Write.", ""),
         ("6. Instruction: Write.\n6. Input:\nsome notes\n---", "Write.", "some notes\n---"),
         ("6. Instruction: Write.\n6. Input:\nnotes\n6. Output:\nThe li", "Write.", "notes"),
