@@ -10,7 +10,8 @@ AlpacaError                never raised itself
 ├─ IntegrityError      5   bytes do not match their checksum or their journal
 └─ TrainingError       6   a training process failed; its log is named
 anything else          1   a bug: traceback, and "please report"
-Ctrl-C               130   what was paid is in the journal; the same command goes on
+Ctrl-C, SIGTERM      130   what was paid is in the journal; the same command goes on
+closed stdout        141   as any program in a pipe whose reader left
 
 Messages are lower case, one line, with what was expected and what was found; a hint is an imperative that names
 the next action.  Only `cli/app.py` turns an error into words on the screen and an exit code.

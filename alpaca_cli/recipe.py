@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from alpaca_cli import yamlfile
 from alpaca_cli.data.shipped import find
@@ -23,6 +23,12 @@ def _check_variable_name(name: str) -> str:
     if not name.isidentifier():
         raise ValueError("expected the name of an environment variable")  # what was found may be the key itself
     return name
+
+
+# Fields of a request that have a key of their own in the recipe, or that would change what an answer is.
+_OWN_FIELDS = frozenset(
+    ["model", "messages", "prompt", "n", "stream", "stop", "temperature", "top_p", "reasoning_effort"]
+) | {"max_tokens", "max_completion_tokens"}
 
 
 class TeacherSettings(Settings):
@@ -56,8 +62,15 @@ class TeacherSettings(Settings):
     """Seconds after which one try of a request is given up."""
     max_tries: int = Field(default=6, ge=1, le=100)
     """Tries of one request before the run stops, for failures that may pass (429, 5xx, connection, timeout)."""
-    concurrency: int = Field(default=16, ge=1, le=4096)
+    concurrency: int = Field(default=16, ge=1, le=1000)
     """Most requests under way at once."""
+
+    @field_validator("extra_body")
+    @classmethod
+    def check_extra_body(cls, extra: dict[str, object]) -> dict[str, object]:
+        if ours := sorted(_OWN_FIELDS & extra.keys()):
+            raise ValueError(f"{ours[0]}: set by alpaca itself, and must not be given here")
+        return extra
 
     @model_validator(mode="after")
     def check_model(self) -> TeacherSettings:
@@ -118,6 +131,12 @@ class RuleSettings(Settings):
     """Refuse a task where a web address stands for a text that is not there: its content would be made up."""
     refusal: bool = False
     """Refuse an output in which the teacher declines ("As an AI ...", "I'm sorry, but I cannot ...")."""
+
+    @model_validator(mode="after")
+    def check_lengths(self) -> RuleSettings:
+        if self.too_long and self.too_short > self.too_long:
+            raise ValueError(f"too_short ({self.too_short}) and too_long ({self.too_long}) leave no length to accept")
+        return self
 
 
 class NoveltySettings(Settings):

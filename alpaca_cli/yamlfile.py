@@ -178,6 +178,9 @@ class Document:
         for length in range(len(names), 0, -1):
             if source := self._overridden.get(names[:length]):
                 return (1 << 30, 0), source
+        within = [source for keys, source in self._overridden.items() if names and keys[: len(names)] == names]
+        if within:  # several values do not go together, and a flag gave one of them
+            return (1 << 30, 0), within[-1]
         node = self._node
         mark = node.start_mark if node is not None else None
         for depth, part in enumerate(loc):

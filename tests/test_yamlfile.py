@@ -452,7 +452,7 @@ def test_set_of_another_form_is_refused(assignment: str) -> None:
         ("name=", "--set name: name: input should be a valid string"),
         ("name.first=x", "--set name.first: name: input should be a valid string"),
         ("words.0=x", "--set words.0: words: input should be a valid array"),
-        ("size.is_round=on", "2:1: size: label: required for what is round"),
+        ("size.is_round=on", "--set size.is_round: size: label: required for what is round"),
         ("size.ratio=inf", "--set size.ratio: size.ratio: input should be a valid number, found 'inf'"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -16,6 +17,9 @@ from alpaca_cli.errors import AlpacaError, Problem
 
 # Typer keeps its own copy of Click from 0.26 on, and uses the installed one before; this is the class of either.
 _USAGE_ERRORS: type[Exception] = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
+
+# Trouble of the machine and not of ours, wherever it shows: a full disk behind stdout, a broken one.
+_MACHINE_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 app = typer.Typer(
     name="alpaca",
@@ -78,10 +82,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Let Python's own flush at exit find nothing to complain about.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except Exception:
+    except Exception as error:
+        if isinstance(error, OSError) and (error.errno in _MACHINE_TROUBLE or not _has_working_directory()):
+            problem = Problem(_sentence(error.strerror or str(error)), error.filename and str(error.filename))
+            return _failed([problem], 2, "UsageError", as_json=as_json and error.errno not in _MACHINE_TROUBLE)
         screen.say(traceback.format_exc().rstrip())
         screen.fail([Problem(f"this is a bug in alpaca {__version__}", hint="please report it with the lines above")])
         return 1
+
+
+def _has_working_directory() -> bool:
+    try:
+        os.getcwd()  # noqa: PTH109  (Path.cwd() is the same call)
+    except OSError:
+        return False
+    return True
 
 
 def _failed(problems: Sequence[Problem], code: int, kind: str, *, as_json: bool) -> int:

@@ -18,7 +18,7 @@ def dedup(
     out: options.Out,
     threshold: Annotated[
         float,
-        typer.Option(min=0.0, max=1.0, metavar="F", help="Drop a row whose ROUGE-L F to a kept one is over this."),
+        typer.Option(metavar="F", help="Drop a row whose ROUGE-L F to a kept one is over this."),
     ] = 0.7,
     against: Annotated[
         list[Path] | None,
@@ -75,6 +75,7 @@ def dedup(
                 "dropped": result.dropped,
                 "dropped_for_against": result.dropped_for_against,
                 "wordless": result.wordless,
+                "whole": result.whole,
                 "skipped": result.skipped,
                 "report": str(result.report) if result.report else None,
             }
@@ -90,6 +91,10 @@ def summarise(result: DedupReport) -> None:
         count = f"{result.wordless:,} of {result.rows:,} instructions have"
         screen.note(
             f"{count} no word that the tokenizer sees, and were kept; for text beyond ASCII: --tokenizer unicode"
+        )
+    if result.whole:
+        screen.note(
+            f"{result.whole:,} of {result.rows:,} prompts are not of Alpaca's template, and were compared whole"
         )
     screen.say(f"dedup: kept {result.kept:,} of {result.rows:,} rows, dropped {result.dropped:,}")
     if result.dropped_for_against:

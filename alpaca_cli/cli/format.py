@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from alpaca_cli.cli import options, screen
+from alpaca_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from alpaca_cli.format.convert import ConvertReport
@@ -49,15 +50,21 @@ def format(
 
     Example: alpaca format data.json --to messages --out train.jsonl --val-fraction 0.02
     """
+    from alpaca_cli.data.files import refuse_reading_and_writing
     from alpaca_cli.data.shipped import find
     from alpaca_cli.format.convert import convert
     from alpaca_cli.format.template import load_template
 
+    template_path = find(template, "prompts") if template else None
+    if template_path is not None:
+        if to not in ("prompt-completion", "text"):
+            raise UsageError(f"--template is for text and prompt-completion, not for {to}", hint="leave it out")
+        refuse_reading_and_writing([out], [template_path])
     result = convert(
         data,
         to,
         out,
-        template=load_template(find(template, "prompts")) if template else None,
+        template=load_template(template_path) if template_path else None,
         val_fraction=val_fraction,
         seed=seed,
         skip_bad=skip_bad,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from alpaca_cli.cli import options, screen
+from alpaca_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from alpaca_cli.generate.loop import Progress
@@ -83,21 +84,27 @@ def generate(
     path = find_recipe(recipe)
     document = yamlfile.read(path)
     document.override(set_ or [])
+    if teacher == "rehearsal" and (base_url or model):
+        flag = "--base-url" if base_url else "--model"
+        raise UsageError(f"--teacher rehearsal and {flag} name two teachers", hint="leave one of them out")
     if teacher == "rehearsal":
         document.put(("teacher",), _rehearsal_settings(document.data.get("teacher")), source="--teacher")
     flags = {
-        ("num",): num,
-        ("seed",): seed,
-        ("seeds",): str(find(seeds, "prompts").absolute()) if seeds else None,
-        ("prompt", "file"): str(find(prompt, "prompts").absolute()) if prompt else None,
-        ("teacher", "kind"): teacher,
-        ("teacher", "base_url"): base_url,
-        ("teacher", "model"): model,
+        "--num": ("num", num),
+        "--seed": ("seed", seed),
+        "--seeds": ("seeds", str(find(seeds, "prompts").absolute()) if seeds else None),
+        "--prompt": ("prompt.file", str(find(prompt, "prompts").absolute()) if prompt else None),
+        "--teacher": ("teacher.kind", teacher),
+        "--base-url": ("teacher.base_url", base_url),
+        "--model": ("teacher.model", model),
     }
-    for keys, value in flags.items():
+    for flag, (key, value) in flags.items():
         if value is not None:
-            document.put(keys, value, source=f"--{keys[-1].replace('_', '-').replace('file', 'prompt')}")
-    result = run(check(document), out, beside=path.parent)
+            document.put(tuple(key.split(".")), value, source=flag)
+    checked = check(document)
+    if checked.num is None:
+        raise UsageError("how many examples?", where="--num", hint="for example: alpaca generate --num 1000")
+    result = run(checked, out, beside=path.parent)
     if json:
         screen.emit_json({"folder": str(result.folder), "dataset": str(result.dataset), **_numbers(result)})
     else:
@@ -111,19 +118,21 @@ def run(recipe: GenerateRecipe, out: Path, *, beside: Path) -> Result:
 
     from alpaca_cli.generate.run import Address, address
     from alpaca_cli.generate.run import generate as generate_run
+    from alpaca_cli.generate.teacher import NO_KEY
 
     with ExitStack() as stack:
         if recipe.teacher.kind == "rehearsal":
             from alpaca_cli.rehearsal.server import RehearsalServer
 
+            teacher = recipe.teacher.model_copy(update={"model": "rehearsal", "base_url": None})
+            recipe = recipe.model_copy(update={"teacher": teacher})
             server = stack.enter_context(RehearsalServer())
-            at = Address(server.base_url, "rehearsal")
+            at = Address(server.base_url, NO_KEY)
             who = "the rehearsal teacher (built in, offline, without intelligence)"
         else:
             at = address(recipe.teacher, environ)
             who = f"{recipe.teacher.model} at {at.base_url}"
-        screen.say(f"generate: {_count(recipe.num or 0, 'example')} from {who}, into {out}")
-        view = stack.enter_context(_View())
+        view = stack.enter_context(_View(f"generate: {_count(recipe.num or 0, 'example')} from {who}, into {out}"))
         try:
             result = generate_run(recipe, out, at=at, listener=view, beside=beside)
         except BaseException:
@@ -136,7 +145,8 @@ def run(recipe: GenerateRecipe, out: Path, *, beside: Path) -> Result:
 class _View:
     """The live view of a run: what the loop tells, on the screen."""
 
-    def __init__(self) -> None:
+    def __init__(self, title: str) -> None:
+        self._title: str | None = title
         self._ticker = screen.Ticker()
         self._last: Progress | None = None
         self._num_retries = 0
@@ -162,10 +172,18 @@ class _View:
             screen.note(text + (f" (and {_count(more, 'retry', 'retries')} before it)" if more else ""))
             self._told = (self._num_retries, time.monotonic())
 
+    def _begin(self) -> None:
+        """Say what is done, once it is sure to be done."""
+        if self._title is not None:
+            screen.say(self._title)
+            self._title = None
+
     def replaying(self, done: int, count: int) -> None:
+        self._begin()
         self._ticker.show(f"reading the journal: {done:,} of {_count(count, 'completion')}")
 
     def progress(self, progress: Progress) -> None:
+        self._begin()
         self._last = progress
         self._marks.append((progress.seconds, progress.kept - progress.num_kept_before))
         while len(self._marks) > 2 and self._marks[1][0] < progress.seconds - RATE_OVER_S:
@@ -183,7 +201,7 @@ class _View:
         self._ticker.__exit__()
         if self._last is not None and self._last.num_completions:
             screen.say(f"stopped: {_line(self._last, 0.0)}")
-            screen.say(f"every answer is kept in {out}; the same command goes on from here")
+            screen.say(f"the answers are in {out / 'journal.jsonl'}; the same command goes on from here")
 
 
 def _rehearsal_settings(settings: object) -> dict[str, object]:

@@ -48,17 +48,18 @@ def show(recipe: Name, resolved: Annotated[bool, typer.Option(help="With every d
     Example: alpaca recipes show generate > mine.yaml
     """
     from alpaca_cli import yamlfile
+    from alpaca_cli.data.files import read_text
     from alpaca_cli.recipe import find_recipe, load
 
     path = find_recipe(recipe)
-    screen.emit((yamlfile.dump(load(path)) if resolved else path.read_text(encoding="utf-8")).rstrip("\n"))
+    screen.emit((yamlfile.dump(load(path)) if resolved else read_text(path, what="recipe")).rstrip("\n"))
 
 
 @app.command("validate")
 def validate(recipe: Name, set_: options.Set = None, json: options.Json = False) -> None:
     """Check a recipe and the files it names.
 
-    Every mistake is told at once, with its line and column.
+    Mistakes in the recipe are told all at once, with line and column; then those in the files.
 
     Example: alpaca recipes validate mine.yaml
     """

@@ -13,7 +13,13 @@ def rehearsal(
     port: Annotated[int, typer.Option("--port", "-p", min=0, max=65535, help="Loopback port; 0: any free one.")] = 8765,
     seed: Annotated[int, typer.Option(help="Seed of its answers.")] = 0,
     latency: Annotated[
-        float, typer.Option(min=0.0, help="Seconds to wait before each answer, to see a run as with a real teacher.")
+        float,
+        typer.Option(
+            min=0.0,
+            max=600.0,
+            metavar="SECONDS",
+            help="Seconds to wait before each answer, to see a run as with a real teacher.",
+        ),
     ] = 0.0,
 ) -> None:
     """Serve the built-in offline teacher.

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from alpaca_cli.errors import Problem
@@ -21,11 +23,13 @@ if TYPE_CHECKING:
 MAX_PROBLEMS = 50
 LINE_EVERY_S = 10.0
 _STYLES = {"red": "31;1", "yellow": "33", "bold": "1", "dim": "2"}
+_PAINTED = re.compile(rf"(\033\[(?:0|{'|'.join(_STYLES.values())})m)")
 
 
 def say(text: str = "") -> None:
-    """A line of talk, on stderr."""
-    print(_printable(text), file=sys.stderr, flush=True)
+    """A line of talk, on stderr; where nobody can hear it, work goes on."""
+    with suppress(OSError):
+        print(_printable(text), file=sys.stderr, flush=True)
 
 
 class OutputClosed(Exception):
@@ -33,9 +37,9 @@ class OutputClosed(Exception):
 
 
 def emit(text: str) -> None:
-    """A line of data, on stdout.  Raises OutputClosed if nobody reads it."""
+    """A line of data, on stdout, if there is one.  Raises OutputClosed if nobody reads it."""
     try:
-        print(_printable(text, sys.stdout.encoding), flush=True)
+        print(_printable(text, getattr(sys.stdout, "encoding", None)), flush=True)
     except BrokenPipeError:
         raise OutputClosed from None
 
@@ -67,7 +71,7 @@ def paint(text: str, style: str) -> str:
 
 def is_terminal() -> bool:
     """Whether talk goes to a person's terminal that can redraw."""
-    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
 class Ticker:
@@ -136,9 +140,15 @@ def _wants_colour() -> bool:
 
 
 def _printable(text: str, encoding: str | None = None) -> str:
-    """`text` without what the stream cannot write, and without control characters that would command a terminal."""
-    safe = "".join(char if char in "\n\t\033" or char.isprintable() else ascii(char)[1:-1] for char in text)
-    encoding = encoding or sys.stderr.encoding or "utf-8"
+    """`text` without what the stream cannot write, and without control characters that would command a terminal.
+
+    Only the styles that `paint` sets are let through.
+    """
+    parts = _PAINTED.split(text)
+    for index in range(0, len(parts), 2):
+        parts[index] = "".join(c if c in "\n\t" or c.isprintable() else ascii(c)[1:-1] for c in parts[index])
+    safe = "".join(parts)
+    encoding = encoding or getattr(sys.stderr, "encoding", None) or "utf-8"
     return safe.encode(encoding, "backslashreplace").decode(encoding)
 
 

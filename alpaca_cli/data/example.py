@@ -41,6 +41,9 @@ def parse_seed_tasks(raw: bytes, path: Path) -> list[SeedTask]:
 
     Raises DataError that lists every malformed line at once, and if there is none at all, or an id twice.
     """
+    if raw.lstrip()[:1] == b"[":
+        hint = "write one object a line, for example: jq -c '.[]' OLD > NEW"
+        raise DataError("expected seed tasks as JSON Lines, found a JSON list", where=f"{path}:1", hint=hint)
     tasks: list[SeedTask] = []
     problems: list[Problem] = []
     line_of: dict[str, int] = {}

@@ -10,7 +10,7 @@ import hashlib
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -40,6 +40,9 @@ def decode(raw: bytes, path: Path) -> str:
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
+            hint = "convert the file first: iconv -f utf-16 -t utf-8 OLD > NEW"
+            raise DataError("expected UTF-8, found UTF-16", where=str(path), hint=hint) from None
         before = error.object[: error.start].decode("utf-8")  # of `object`: in `raw` the byte order mark counts
         line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
         raise DataError(
@@ -58,6 +61,9 @@ def refuse_existing(path: Path, *, force: bool) -> None:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
         mode = None
+        if path.is_symlink():
+            hint = "choose another name, or remove the link"
+            raise UsageError("a link that leads nowhere is here", where=str(path), hint=hint) from None
     except OSError as error:
         raise UsageError(f"cannot write: {reason(error)}", where=str(path), hint="choose another name") from error
     if mode is not None and stat.S_ISDIR(mode):
@@ -73,14 +79,25 @@ def refuse_existing(path: Path, *, force: bool) -> None:
         raise UsageError(f"cannot write: no permission in {folder}", where=str(path), hint="choose another place")
 
 
+def refuse_reading_and_writing(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
+    """Raises UsageError if one of `outputs` is the same file as one of `inputs`, by whatever name."""
+    read = {path.resolve(): path for path in inputs}
+    for path in outputs:
+        if path.resolve() in read:
+            raise UsageError("this would overwrite a file that is read", where=str(path), hint="choose another name")
+
+
 @contextmanager
 def write_atomically(path: Path) -> Iterator[IO[bytes]]:
     """A binary stream that becomes `path` when the block ends well, and leaves nothing behind when it does not.
 
-    Folders on the way are made.  Raises UsageError if the place cannot be written (permission, full disk).
+    Folders on the way are made; a link stays, and what it names is written.  Raises UsageError if the place cannot be
+    written (permission, full disk).
     """
     temporary: Path | None = None
     try:
+        if path.is_symlink():
+            path = path.resolve()
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
         temporary = Path(name)
@@ -123,7 +140,7 @@ def nearest_name(path: Path) -> str | None:
         names = [entry.name for entry in path.parent.iterdir()]
     except OSError:
         return f"the folder {path.parent} does not exist" if not path.parent.exists() else None
-    close = get_close_matches(path.name, names, n=1)
+    close = get_close_matches(path.name, names, n=1, cutoff=0.75)
     return f"did you mean {path.parent / close[0]}?" if close else None
 
 

@@ -137,7 +137,7 @@ class Journal:
             raise IntegrityError(
                 f"not a completion: {problem}",
                 where=f"{self.path}:{number}",
-                hint="the file was changed or damaged; take the bad line out, and the run will ask that request again",
+                hint="the file was damaged; take that line and report.json away, and the run asks that request again",
             )
         known = {field.name for field in fields(Completion)}
         row = {key: value for key, value in row.items() if key in known}

@@ -27,12 +27,15 @@ def dumps(value: object, *, indent: int | None = None) -> str:
 def parse_json(text: str, path: Path, *, first_line: int = 1) -> Any:
     """The value of a JSON text that begins on `first_line` of its file.  Raises DataError with `path:line:col`."""
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_once)
     except json.JSONDecodeError as error:
         where = f"{path}:{first_line + error.lineno - 1}:{error.colno}"
-        raise DataError(f"invalid JSON: {error.msg[:1].lower()}{error.msg[1:]}", where=where) from None
+        words = error.msg.removesuffix(" at").removesuffix(" starting")
+        raise DataError(f"invalid JSON: {words[:1].lower()}{words[1:]}", where=where) from None
     except (ValueError, RecursionError) as error:
         message = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        if "set_int_max_str_digits" in message:
+            message = "a number of thousands of digits"
         raise DataError(f"invalid JSON: {message}", where=f"{path}:{first_line}") from None
 
 
@@ -85,6 +88,15 @@ _JSON_NAMES: tuple[tuple[type, str], ...] = (
     (list, "a list"),
     (dict, "an object"),
 )
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of these pairs.  Raises ValueError if a key comes twice, of which Python would keep the last."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"{next(key for key in keys if keys.count(key) > 1)!r} given twice in one object")
+    return found
 
 
 def _refuse_constant(name: str) -> None:

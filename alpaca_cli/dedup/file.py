@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from alpaca_cli.data.files import refuse_existing
-from alpaca_cli.data.jsonl import write_jsonl
+from alpaca_cli.data.files import refuse_existing, refuse_reading_and_writing, write_atomically
+from alpaca_cli.data.jsonl import dumps
 from alpaca_cli.dedup.greedy import Repeat, find_repeats
 from alpaca_cli.dedup.rouge import TOKENIZERS, TokenizerName
 from alpaca_cli.errors import Problem, UsageError
@@ -28,6 +29,8 @@ class DedupReport:
     """Of the dropped, how many repeat a row of `against`."""
     wordless: int
     """Of the rows, how many have no word that the tokenizer sees: they are like no other, and always kept."""
+    whole: int
+    """Of the rows, how many were compared by their whole prompt, for want of an instruction of their own."""
     skipped: int
     """Malformed rows left out."""
     problems: tuple[Problem, ...]
@@ -57,13 +60,13 @@ def dedup_file(
     if name is None:
         raise UsageError(f"no such tokenizer: {tokenizer}", hint="choose rouge or unicode")
     if not 0 < threshold <= 1:
-        raise UsageError(f"threshold: expected over 0 and up to 1, found {threshold:g}", hint="Alpaca's own is 0.7")
+        raise UsageError(f"--threshold: expected over 0 and up to 1, found {threshold:g}", hint="Alpaca's own is 0.7")
     for path in filter(None, (out, report)):
         refuse_existing(path, force=force)
     if report is not None and report.resolve() == out.resolve():
         raise UsageError("--out and --report are the same file", where=str(out))
-    if report is not None and report.resolve() in {path.resolve() for path in (source, *against)}:
-        raise UsageError("the report would overwrite a file that is read", where=str(report))
+    refuse_reading_and_writing(filter(None, [report]), [source])
+    refuse_reading_and_writing(filter(None, [out, report]), against)
     dataset = read_dataset(source, skip_bad=skip_bad)
     kept_already = [read_dataset(path, skip_bad=skip_bad) for path in against]
     repeats = find_repeats(
@@ -74,16 +77,21 @@ def dedup_file(
         on_progress=lambda done: on_progress(done, len(dataset.examples)),
     )
     kept = [index for index, repeat in enumerate(repeats) if repeat is None]
-    copy_rows(source, [dataset.numbers[index] for index in kept], out)
     dropped = [(index, repeat) for index, repeat in enumerate(repeats) if repeat is not None]
-    if report is not None:
-        write_jsonl(report, (_row(dataset, kept_already, index, repeat) for index, repeat in dropped))
+    with ExitStack() as both:  # the report gets its name after the rows, and neither does if one cannot be written
+        if report is not None:
+            stream = both.enter_context(write_atomically(report))
+            for index, repeat in dropped:
+                stream.write((dumps(_row(dataset, kept_already, index, repeat)) + "\n").encode("utf-8"))
+            stream.flush()
+        copy_rows(dataset, kept, out)
     return DedupReport(
         rows=len(repeats),
         kept=len(kept),
         dropped=len(dropped),
         dropped_for_against=sum(repeat.source < 0 for _, repeat in dropped),
         wordless=sum(not TOKENIZERS[name](example.instruction) for example in dataset.examples),
+        whole=dataset.whole,
         skipped=sum(each.skipped for each in (dataset, *kept_already)),
         problems=tuple(problem for each in (dataset, *kept_already) for problem in each.problems),
         format=dataset.format,
@@ -104,7 +112,7 @@ def _row(dataset: Dataset, against: Sequence[Dataset], index: int, repeat: Repea
             number -= len(other.examples)
         place, example = other.places[number], other.examples[number]
     return {
-        "row": index,
+        "row": dataset.numbers[index],
         "place": dataset.places[index],
         "instruction": dataset.examples[index].instruction,
         "repeats_place": place,

@@ -84,11 +84,17 @@ def convert(
         validation=len(parts[1][1]) if len(parts) > 1 else 0,
         skipped=dataset.skipped + len(refused),
         problems=(*dataset.problems, *problems),
-        notes=dataset.notes,
+        notes=(*dataset.notes, *_own_template(to, template)),
         bytes=size,
         out=out,
         validation_out=val_out,
     )
+
+
+def _own_template(to: str, template: Template | None) -> list[str]:
+    if template is None or to not in ("prompt-completion", "text"):
+        return []
+    return ["a template of your own: rows were not checked to read back as they were"]
 
 
 def validation_path(out: Path) -> Path:

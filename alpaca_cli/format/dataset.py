@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from alpaca_cli.data.example import Example
 from alpaca_cli.errors import Problem
@@ -12,6 +13,9 @@ from alpaca_cli.errors import Problem
 class Dataset:
     """At least one example, in the order of the file."""
 
+    path: Path
+    raw: bytes
+    """The file as it was read, once: it may have been a pipe."""
     examples: list[Example]
     places: list[str]
     """Where each example stood, for messages about it: `path:line`, or `path[index]` counted from 0."""
@@ -23,5 +27,7 @@ class Dataset:
     """Rows that were left out; each has one problem or more."""
     problems: tuple[Problem, ...]
     """What was wrong with the rows that were left out, in the order of the file."""
+    whole: int
+    """How many prompts this template had not made, so that each was taken whole as the instruction."""
     notes: tuple[str, ...]
     """What the user should know of the rows that were read, a sentence each."""

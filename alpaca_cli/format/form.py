@@ -88,7 +88,7 @@ class Conversation(Form):
         messages = row[self.key]
         if not isinstance(messages, list):
             raise BadRow([Problem(f"{self.key}: expected a list, found {kind_of(messages)}")])
-        if problems := self._shape_problems(messages) or self._wordsproblems(messages):
+        if problems := self._shape_problems(messages) or self._words_problems(messages):
             raise BadRow(problems)
         asked, answer = (message[self.said] for message in messages)
         instruction, joint, input_ = asked.partition(JOINT)
@@ -132,7 +132,7 @@ class Conversation(Form):
                 problems.append(Problem(f"{self.key}[{index}].{self.speaker}: expected {expected}, found {found}"))
         return problems
 
-    def _wordsproblems(self, messages: list[dict[str, Any]]) -> list[Problem]:
+    def _words_problems(self, messages: list[dict[str, Any]]) -> list[Problem]:
         problems = []
         for index, message in enumerate(messages):
             within = f"{self.key}[{index}]."

@@ -36,10 +36,11 @@ def read_dataset(path: Path, *, template: Template | None = None, skip_bad: bool
     out and told in `problems`.  Cost: the file and its rows in memory; about 1 s for 52,000 rows.
     Raises DataError that lists every bad row, or if nothing is left; UsageError if the file cannot be read.
     """
-    container, rows = _rows(read_bytes(path, what="dataset"), path)
+    raw = read_bytes(path, what="dataset")
+    container, rows = _rows(raw, path)
     if not rows:
         raise DataError("no rows in this file", where=str(path), hint="a dataset holds at least one example")
-    dataset = _parse(rows, _form(rows, template), container)
+    dataset = _parse(path, raw, rows, _form(rows, template), container)
     if dataset.problems and not skip_bad:
         raise DataError.of(with_way_out(dataset.problems))
     if not dataset.examples:
@@ -118,12 +119,14 @@ def _form(rows: list[_Placed], template: Template | None) -> Form:
     if not objects:
         raise DataError.of([_not_an_object(place, row) for place, row in rows])
     place, row = objects[0]
+    if not row:
+        raise DataError("expected the keys of an example, found an empty object", where=place)
     known = ", or ".join(" and ".join(keys) for keys in KEYS_OF.values())
     hint = (_hint_to_unwrap(row) if len(rows) == 1 else None) or "rename the keys to instruction, input and output"
     raise DataError(f"no form has the keys {_names(row)}: expected {known}", where=place, hint=hint)
 
 
-def _parse(rows: list[_Placed], form: Form, container: str) -> Dataset:
+def _parse(path: Path, raw: bytes, rows: list[_Placed], form: Form, container: str) -> Dataset:
     examples: list[Example] = []
     places: list[str] = []
     numbers: list[int] = []
@@ -142,7 +145,9 @@ def _parse(rows: list[_Placed], form: Form, container: str) -> Dataset:
         whole += form.takes_whole(row)
     notes = list(_notes(form, container, left_out, whole))
     format_ = _FORMAT_OF.get(container, form.name) if form is FIELDS or container == "parquet" else form.name
-    return Dataset(examples, places, numbers, format_, len(rows) - len(examples), tuple(problems), tuple(notes))
+    return Dataset(
+        path, raw, examples, places, numbers, format_, len(rows) - len(examples), tuple(problems), whole, tuple(notes)
+    )
 
 
 def _example(row: Any, form: Form) -> Example:

@@ -14,7 +14,7 @@ from alpaca_cli.data.example import Example
 from alpaca_cli.data.files import read_bytes, refuse_existing, write_atomically
 from alpaca_cli.data.jsonl import dumps
 from alpaca_cli.errors import AlpacaError, DataError, Problem, UsageError
-from alpaca_cli.format.form import FIELDS, Form, form_of
+from alpaca_cli.format.form import FIELDS, Form, PromptCompletion, Text, form_of
 from alpaca_cli.format.names import FORMAT_NAMES
 from alpaca_cli.format.parquet import table_bytes
 from alpaca_cli.format.row import BadRow
@@ -64,9 +64,11 @@ def unwritable(
     Cost: about 15 us an example.
     """
     form = form_of(format, template)
+    # What a template of one's own makes is for training; only what the shipped one makes must be read again.
+    reads_back = template is None or not isinstance(form, PromptCompletion | Text)
     refused = {}
     for index, example in enumerate(examples):
-        if problems := _problems(example, form, format):
+        if problems := _problems(example, form, format, reads_back=reads_back):
             where = places[index] if places is not None else f"examples[{index}]"
             refused[index] = [replace(problem, where=where) for problem in problems]
     return refused
@@ -107,7 +109,7 @@ def _put_back(path: Path, raw: bytes | None) -> None:
             stream.write(raw)
 
 
-def _problems(example: Example, form: Form, format: str) -> list[Problem]:
+def _problems(example: Example, form: Form, format: str, *, reads_back: bool) -> list[Problem]:
     """Why this example would not come back the same from a file of this format."""
     try:
         FIELDS.parse(example.as_dict())
@@ -115,6 +117,8 @@ def _problems(example: Example, form: Form, format: str) -> list[Problem]:
         return list(bad.problems)
     if format == "parquet":
         return [problem for name in _FIELD_NAMES if (problem := _surrogate_problem(name, getattr(example, name)))]
+    if not reads_back:
+        return []
     try:
         back: Example | None = form.parse(json.loads(dumps(form.build(example))))
     except BadRow:

@@ -16,11 +16,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from alpaca_cli.data.journal import Completion, Journal
-from alpaca_cli.errors import TeacherError
+from alpaca_cli.errors import TeacherError, UsageError
 from alpaca_cli.generate.prompt import RequestMaker
 from alpaca_cli.generate.replay import Replay
 from alpaca_cli.generate.teacher import Teacher
 from alpaca_cli.recipe import GenerateRecipe
+
+UNPROVEN = 4  # requests under way at most, until one has given an accepted task
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,8 @@ class Loop:
         self._listener = listener
         self._num_kept_before = len(replay.accepted)
         self._num_new = 0
-        self._error: TeacherError | None = None
+        self._error: BaseException | None = None
+        self._unrecorded: list[Completion] = []
         self._interrupted = False
         self._under_way: set[asyncio.Task[Completion]] = set()
         self._numbers = self._missing_numbers()
@@ -92,8 +95,9 @@ class Loop:
     async def run(self) -> None:
         """Until enough tasks are accepted.
 
-        Raises TeacherError when the teacher fails for good or gives nothing usable, and KeyboardInterrupt after Ctrl-C;
-        in both cases what was under way, and so will be paid, has been waited for and journalled.
+        Raises UsageError when the journal cannot be written, TeacherError when the teacher fails for good or gives
+        nothing usable, and KeyboardInterrupt after Ctrl-C; in all cases what was under way, and so will be paid, has
+        been waited for.
         """
         with _on_interrupt(self._interrupt):
             self._listener.progress(self._progress())
@@ -104,7 +108,8 @@ class Loop:
                 done, self._under_way = await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
                 self._take(done)
             await self._drain()
-        if self._interrupted:
+        self._record_late()
+        if self._interrupted and not self._unrecorded:
             raise KeyboardInterrupt
         if self._error is not None:
             raise self._error
@@ -125,6 +130,8 @@ class Loop:
         """How many requests may be under way: the first goes alone, the last are no more than are likely needed."""
         if self._num_new == 0:
             return 1
+        if not self._replay.accepted:
+            return min(self._recipe.teacher.concurrency, UNPROVEN)
         missing = self._replay.num - len(self._replay.accepted)
         per_completion = max(len(self._replay.accepted), 1) / max(len(self._replay.used), 1)
         needed = math.ceil(missing / per_completion) - self._replay.num_waiting
@@ -135,21 +142,36 @@ class Loop:
         for task in sorted(done, key=lambda task: task.exception() is not None):
             error = task.exception()
             if error is None:
-                completion = task.result()
-                self._journal.append(completion)
-                self._num_new += 1
-                self._tokens.update(completion.usage or {})
-                self._replay.offer(completion)
-            elif isinstance(error, TeacherError):
-                self._fail(error)
+                self._record(task.result())
             else:
-                raise error
-        barren = min(self._replay.num_barren, self._num_new)
-        if barren >= self._recipe.patience and not self._replay.is_done:
-            self._fail(self._barren(barren))
+                self._fail(error)
+        if self._num_new and self._replay.num_barren >= self._recipe.patience and not self._replay.is_done:
+            self._fail(self._barren())
         self._listener.progress(self._progress())
 
-    def _fail(self, error: TeacherError) -> None:
+    def _record(self, completion: Completion) -> None:
+        try:
+            self._journal.append(completion)
+        except UsageError as error:  # a full disk, most likely
+            self._unrecorded.append(completion)
+            self._fail(error)
+            return
+        self._num_new += 1
+        self._tokens.update(completion.usage or {})
+        self._replay.offer(completion)
+
+    def _record_late(self) -> None:
+        """Try once more to record what a full disk kept out: it is paid, and there may be room by now."""
+        lost = 0
+        for completion in self._unrecorded:
+            try:
+                self._journal.append(completion)
+            except UsageError:
+                lost += 1
+        if lost:
+            self._listener.note(f"{lost} paid answers could not be recorded and are lost")
+
+    def _fail(self, error: BaseException) -> None:
         if self._error is None:
             self._error = error
             self._teacher.stop()
@@ -171,17 +193,30 @@ class Loop:
         self._teacher.stop()
         if self._under_way:
             count = len(self._under_way)
-            self._listener.note(f"waiting for {count} paid answers under way; Ctrl-C again leaves at once without them")
+            answers = "an answer" if count == 1 else f"{count} answers"
+            self._listener.note(
+                f"waiting for {answers} under way; Ctrl-C again leaves at once, though they may be paid"
+            )
 
-    def _barren(self, count: int) -> TeacherError:
-        reasons = ", ".join(f"{reason} {number:,}" for reason, number in self._replay.reasons.most_common(4))
+    def _barren(self) -> TeacherError:
+        """Completion after completion without an accepted task; the count goes over the journal, so that running the
+        same command again asks one more and no further patience."""
+        count = self._replay.num_barren
+        first = self._replay.used[-count].k
+        found = Counter(refused.reason for refused in self._replay.refused if refused.k >= first)
+        reasons = ", ".join(f"{reason} {number:,}" for reason, number in found.most_common(4))
         last = " ".join(self._replay.used[-1].text.split())
+        hint = (
+            "look at journal.jsonl; a model that does not follow the prompt needs another --prompt or --model "
+            "(a base model: --set teacher.api=completions), in another --out"
+        )
+        if found and found.most_common(1)[0][0] == "truncated":
+            hint = "answers end before a task does: raise --set teacher.max_tokens, in another --out"
         excerpt = f"{last[:160]}..." if len(last) > 160 else last
         return TeacherError(
             f"{count} completions in a row gave no accepted task ({reasons or 'no task was found in them'}); "
             f"the last one reads: {excerpt!r}",
-            hint="look at journal.jsonl; a model that does not follow the prompt needs another --prompt or --model "
-            "(a base model: --set teacher.api=completions)",
+            hint=hint,
         )
 
     def _progress(self) -> Progress:
@@ -195,21 +230,23 @@ class Loop:
             num_under_way=len(self._under_way),
             prompt_tokens=self._tokens["prompt_tokens"],
             completion_tokens=self._tokens["completion_tokens"],
-            reasons=replay.reasons,
+            reasons=Counter(replay.reasons),
             seconds=time.monotonic() - self._began,
         )
 
 
 @contextmanager
 def _on_interrupt(react: Callable[[], None]) -> Iterator[None]:
-    """Ctrl-C calls `react` inside the event loop, where the platform and the thread allow it."""
+    """Ctrl-C, and SIGTERM as schedulers send it, call `react` in the event loop, where platform and thread allow."""
     loop = asyncio.get_running_loop()
     try:
-        loop.add_signal_handler(signal.SIGINT, react)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, react)
     except (NotImplementedError, ValueError, RuntimeError):
         yield  # Windows, or not the main thread: Ctrl-C keeps its usual meaning
         return
     try:
         yield
     finally:
-        loop.remove_signal_handler(signal.SIGINT)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)

@@ -61,6 +61,8 @@ class Replay:
     refused: list[Refused] = field(default_factory=list)
     used: list[Completion] = field(default_factory=list)
     """The completions looked at, in order of k; the last may have been looked at in part."""
+    reasons: Counter[str] = field(default_factory=Counter)
+    """How many tasks each reason refused."""
     num_barren: int = 0
     """How many of the last completions, in a row, gave no accepted task."""
 
@@ -85,11 +87,6 @@ class Replay:
         """Completions that came out of order and wait for an earlier one, or came after the end."""
         return len(self._waiting)
 
-    @property
-    def reasons(self) -> Counter[str]:
-        """How many tasks each reason refused."""
-        return Counter(refused.reason for refused in self.refused)
-
     def offer(self, completion: Completion) -> None:
         """Take a completion, and look at all whose turn has come."""
         self._waiting[completion.k] = completion
@@ -107,17 +104,21 @@ class Replay:
             if self.is_done:
                 break
             if reason:
-                self.refused.append(Refused(completion.k, task, reason))
+                self._refuse(Refused(completion.k, task, reason))
             else:
                 self._judge_novelty(block, index, task, completion.k)
         self.num_barren = 0 if len(self.accepted) > before else self.num_barren + 1
+
+    def _refuse(self, refused: Refused) -> None:
+        self.refused.append(refused)
+        self.reasons[refused.reason] += 1
 
     def _judge_novelty(self, block: Block, index: int, task: Task, k: int) -> None:
         scores = block.scores(index)
         nearest = int(np.argmax(scores))
         score = float(scores[nearest])
         if score > self.recipe.novelty.threshold:
-            self.refused.append(Refused(k, task, NOT_NOVEL, self._pool_texts[nearest], score))
+            self._refuse(Refused(k, task, NOT_NOVEL, self._pool_texts[nearest], score))
             return
         similar = {self._pool_texts[number]: round(float(scores[number]), 6) for number in _largest(scores)}
         self.provenance.append(Provenance(k, task.position, similar, round(float(scores.mean()), 6)))

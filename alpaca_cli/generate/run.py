@@ -10,13 +10,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from alpaca_cli.data.journal import Journal
-from alpaca_cli.errors import IntegrityError, UsageError
+from alpaca_cli.errors import AlpacaError, IntegrityError, UsageError
 from alpaca_cli.generate.inputs import load_inputs
 from alpaca_cli.generate.loop import Listener, Loop
 from alpaca_cli.generate.prompt import RequestMaker
 from alpaca_cli.generate.replay import Replay
 from alpaca_cli.generate.runfolder import RunFolder, opened, report
-from alpaca_cli.generate.teacher import OPENAI_URL, Teacher
+from alpaca_cli.generate.teacher import NO_KEY, OPENAI_URL, Teacher
 from alpaca_cli.recipe import GenerateRecipe, TeacherSettings
 
 
@@ -52,14 +52,10 @@ def address(teacher: TeacherSettings, environment: Mapping[str, str]) -> Address
     Raises UsageError, before anything is asked, if no way to a teacher is given.
     """
     base_url = teacher.base_url or environment.get("OPENAI_BASE_URL") or OPENAI_URL
-    parts = urlsplit(base_url)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise UsageError(
-            "expected an address that begins with http:// or https://",
-            where=f"base_url {base_url!r}",
-            hint="for example: --base-url http://localhost:8000/v1",
-        )
+    _check_url(base_url)
     api_key = environment.get(teacher.api_key_env, "").strip()
+    if not (api_key.isascii() and api_key.isprintable()):
+        raise UsageError("expected a key of printable ASCII characters", where=teacher.api_key_env)
     if not api_key:
         if base_url.rstrip("/") == OPENAI_URL:
             raise UsageError(
@@ -67,8 +63,27 @@ def address(teacher: TeacherSettings, environment: Mapping[str, str]) -> Address
                 hint=f"set {teacher.api_key_env} to use OpenAI, or --base-url and --model to use another server, "
                 "or --teacher rehearsal to try everything offline and for free",
             )
-        api_key = "none"  # local servers want no key, but the SDK wants one
+        api_key = NO_KEY
     return Address(base_url, api_key)
+
+
+def _check_url(base_url: str) -> None:
+    """Raises UsageError if this is no address to send requests to; a password in it is never shown."""
+    try:
+        parts = urlsplit(base_url)
+        is_good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        has_secret = bool(parts.username or parts.password)
+    except ValueError:
+        is_good = has_secret = False
+    if has_secret:
+        hint = "put the key into an environment variable and name it in teacher.api_key_env"
+        raise UsageError("expected an address without a name or password in it", where="base_url", hint=hint)
+    if not is_good:
+        raise UsageError(
+            "expected an address that begins with http:// or https://",
+            where=f"base_url {base_url!r}",
+            hint="for example: --base-url http://localhost:8000/v1",
+        )
 
 
 def generate(recipe: GenerateRecipe, folder: Path, *, at: Address, listener: Listener, beside: Path = Path()) -> Result:
@@ -92,7 +107,7 @@ def generate(recipe: GenerateRecipe, folder: Path, *, at: Address, listener: Lis
             listener.note(f"the journal's last line was torn by a crash: {journal.torn_bytes} bytes cut off")
         _check_journal(journal, maker)
         num_before = len(journal.completions)
-        if (done := run.report_if_complete(num)) is not None:
+        if (done := run.report_if_complete(num, journal.completions)) is not None:
             return _result(run, done, journal, num_before)
         replay = Replay(recipe, inputs.seed_tasks, num)
         for k in sorted(journal.completions):
@@ -101,8 +116,13 @@ def generate(recipe: GenerateRecipe, folder: Path, *, at: Address, listener: Lis
         try:
             if not replay.is_done:
                 asyncio.run(_ask(recipe, at, maker, replay, journal, listener))
-        finally:
-            run.write_outputs(replay)
+        except BaseException:
+            try:
+                _write_outputs(run, replay, journal)
+            except AlpacaError as error:  # what went wrong first is what is told as the error
+                listener.note(f"the next run will make the dataset: {error}")
+            raise
+        _write_outputs(run, replay, journal)
         return _result(run, report(replay), journal, num_before)
 
 
@@ -118,6 +138,11 @@ async def _ask(
 def _result(run: RunFolder, report: dict[str, Any], journal: Journal, num_before: int) -> Result:
     num = len(journal.completions)
     return Result(run.path, run.dataset_path, report, num, num - int(report["completions"]), num - num_before)
+
+
+def _write_outputs(run: RunFolder, replay: Replay, journal: Journal) -> None:
+    journal.sync()  # what a report counts must be there after a power failure too
+    run.write_outputs(replay)
 
 
 def _check_journal(journal: Journal, maker: RequestMaker) -> None:

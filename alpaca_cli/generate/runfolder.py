@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import platform
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -24,9 +24,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from alpaca_cli import __version__, yamlfile
-from alpaca_cli.data.files import read_bytes, read_text, reason, write_atomically, write_text
+from alpaca_cli.data.files import read_bytes, read_text, reason, sha256, write_atomically, write_text
+from alpaca_cli.data.journal import Completion
 from alpaca_cli.data.jsonl import dumps, parse_json, write_json, write_jsonl
-from alpaca_cli.errors import AlpacaError, UsageError
+from alpaca_cli.errors import AlpacaError, IntegrityError, UsageError
 from alpaca_cli.generate.inputs import Inputs
 from alpaca_cli.generate.replay import REASONS, Replay
 from alpaca_cli.recipe import GenerateRecipe
@@ -39,6 +40,7 @@ RECIPE, PROMPT, SEEDS, VERSIONS, JOURNAL = (
     "journal.jsonl",
 )
 DATASET, PROVENANCE, REFUSED, REPORT = "alpaca_data.json", "provenance.jsonl", "refused.jsonl", "report.json"
+_MADE = (DATASET, PROVENANCE, REFUSED)
 _LOCK = ".lock"
 _OURS = frozenset([RECIPE, PROMPT, SEEDS, VERSIONS, JOURNAL, DATASET, PROVENANCE, REFUSED, REPORT, _LOCK])
 # What may differ when a run is taken up again, because it changes how a result comes and not what it is.  A server
@@ -67,14 +69,26 @@ class RunFolder:
         """Where the accepted examples are, in Stanford's form."""
         return self.path / DATASET
 
-    def report_if_complete(self, num: int) -> dict[str, Any] | None:
-        """The report of a run that already ended with `num` examples, else None.
+    def report_if_complete(self, num: int, completions: Mapping[int, Completion]) -> dict[str, Any] | None:
+        """The report of a run that ended with `num` examples, if its files are still what it says; else None.
 
-        It is written last, so what it counts is there; and a journal that only grows cannot change what was made.
+        Raises IntegrityError if the report counts completions that the journal does not hold: they were paid, and
+        would be asked and paid again.
         """
         found = _report(self.path)
-        made = all((self.path / name).exists() for name in (DATASET, PROVENANCE, REFUSED))
-        return found if made and found.get("is_complete") and found.get("num") == num else None
+        used = found.get("completions", 0)
+        if missing := [k for k in range(used) if k not in completions]:
+            raise IntegrityError(
+                f"the journal lacks {len(missing):,} of {used:,} completions that {REPORT} counts",
+                where=str(self.journal_path),
+                hint=f"put the journal back; or delete {REPORT}, to ask and pay for them again",
+            )
+        if not found.get("is_complete") or found.get("num") != num:
+            return None
+        made = {name: self.path / name for name in _MADE}
+        sums = {name: sha256(read_bytes(path)) for name, path in made.items() if path.is_file()}
+        is_whole = found.get("sha256") == {JOURNAL: _digest(completions[k] for k in range(used)), **sums}
+        return found if is_whole else None
 
     def write_outputs(self, replay: Replay) -> None:
         """Write the derived files, each whole or not at all; the report, which says how many there are, comes last."""
@@ -84,7 +98,9 @@ class RunFolder:
             stream.write(dumps([example.as_dict() for example in replay.accepted], indent=4).encode("utf-8"))
         write_jsonl(self.path / PROVENANCE, _provenance_rows(replay))
         write_jsonl(self.path / REFUSED, _refused_rows(replay))
-        write_json(self.path / REPORT, report(replay))
+        sums = {name: sha256(read_bytes(self.path / name)) for name in _MADE}
+        counts = report(replay)
+        write_json(self.path / REPORT, {**counts, "sha256": {JOURNAL: _digest(replay.used), **sums}})
 
 
 @contextmanager
@@ -114,7 +130,7 @@ def opened(path: Path, recipe: GenerateRecipe, inputs: Inputs) -> Iterator[RunFo
     try:
         folder = RunFolder(path)
         _remove_leftovers(path)
-        if (path / RECIPE).exists():
+        if (path / RECIPE).exists() and _is_begun(path):
             folder.notes = _check_same(path, recipe, inputs)
         else:
             for name, content in beginning.items():
@@ -216,6 +232,17 @@ def _check_same(path: Path, recipe: GenerateRecipe, inputs: Inputs) -> list[str]
     if changed := _changed_versions(path):
         notes.append(f"this run was begun with other versions, which may judge otherwise: {changed}")
     return notes
+
+
+def _is_begun(path: Path) -> bool:
+    """Whether anything was paid for in a folder: if not, another recipe may take it."""
+    journal = path / JOURNAL
+    return _report(path).get("completions", 0) > 0 or (journal.exists() and journal.stat().st_size > 0)
+
+
+def _digest(completions: Iterable[Completion]) -> str:
+    """What tells whether completions, in order of k, are those that a report was made of."""
+    return sha256(dumps([[each.k, each.text, each.finish_reason] for each in completions]).encode("utf-8"))
 
 
 def _changed_versions(path: Path) -> str:

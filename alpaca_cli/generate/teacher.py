@@ -10,25 +10,35 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import openai
-from openai import AsyncOpenAI
+from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
 from alpaca_cli.data.journal import Completion
-from alpaca_cli.errors import TeacherError, TeacherRefused, TeacherUnreachable
+from alpaca_cli.errors import TeacherError, TeacherRefused, TeacherUnreachable, UsageError
 from alpaca_cli.generate.prompt import Request
 from alpaca_cli.recipe import TeacherSettings
 
+NO_KEY = "none"  # local servers want no key, but the SDK wants one
 OPENAI_URL = "https://api.openai.com/v1"
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
+LONGEST_ASKED_PAUSE_S = 900.0  # a server that asks to wait longer is not waited for: the same command comes back later
 # Left out, one at a time, when a server refuses them: the task does not hang on any of them.
 _OPTIONAL = ("reasoning_effort", "temperature", "top_p", "stop")
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_UNKNOWN = re.compile(
+    r"unsupported|unexpected|unrecogni[sz]ed|unknown|extra|not (?:supported|permitted|allowed)|does not support",
+    re.IGNORECASE,
+)
+_NOT_A_COMPLETION = "not a completion"
 _TOKEN_NAMES = {"max_completion_tokens": "max_tokens", "max_tokens": "max_completion_tokens"}
 
 
@@ -61,9 +71,15 @@ class Teacher:
         self._api_key = api_key
         self._on_note = on_note
         self._on_retry = on_retry
-        self._client = AsyncOpenAI(
-            base_url=base_url, api_key=api_key, max_retries=0, timeout=settings.timeout_s, organization=None
-        )
+        # What listens on this machine is not asked through a proxy.
+        direct = DefaultAsyncHttpxClient(trust_env=False) if urlsplit(base_url).hostname in _LOOPBACK else None
+        try:
+            self._client = AsyncOpenAI(
+                base_url=base_url, api_key=api_key, max_retries=0, timeout=settings.timeout_s, http_client=direct
+            )
+        except ImportError as error:  # a socks:// proxy in the environment, whose package is not installed
+            words = str(error).splitlines()[0]
+            raise UsageError(f"cannot use the proxy that the environment names: {words}") from error
         self._stopped = asyncio.Event()
         self._left_out: list[str] = []
         self._body = self._first_body(base_url)
@@ -86,9 +102,13 @@ class Teacher:
             clock = time.monotonic()
             body = dict(self._body)
             try:
-                answer, request_id = await self._send(request.text, body)
+                answer, request_id = await asyncio.wait_for(self._send(request.text, body), self._settings.timeout_s)
+            except asyncio.TimeoutError:  # the SDK's own timeout is of each read, and a server may trickle
+                failure = self._too_late
             except openai.APIError as error:
                 failure = self._failure(error)
+                if isinstance(error, openai.BadRequestError) and "content_filter" in (error.code, error.type):
+                    return self._filtered(request, started, time.monotonic() - clock, tries)
                 if isinstance(error, openai.BadRequestError | openai.UnprocessableEntityError) and self._without(
                     error, body
                 ):
@@ -103,21 +123,52 @@ class Teacher:
                         started=started.isoformat(timespec="milliseconds"),
                         seconds=round(time.monotonic() - clock, 3),
                     )
-                failure = _Failure(f"not a completion: {_excerpt(answer)}", may_pass=True)
+                failure = _Failure(f"{_NOT_A_COMPLETION}: {_excerpt(answer)}", may_pass=True)
             if not failure.may_pass:
                 raise await self._refused(failure)
+            if failure.pause_s is not None and failure.pause_s > LONGEST_ASKED_PAUSE_S:
+                minutes = failure.pause_s / 60
+                raise TeacherUnreachable(
+                    f"{failure.message}; the server asks to wait {minutes:,.0f} minutes",
+                    where=str(self._client.base_url),
+                    hint="run the same command again after that: it goes on where it stopped",
+                )
             if tries >= self._settings.max_tries or self._stopped.is_set():
                 times = {1: "once", 2: "twice"}.get(tries, f"{tries} times")
+                hint = "once the server answers again, run the same command: it goes on where it stopped"
+                if failure.message.startswith(_NOT_A_COMPLETION):
+                    hint = "is this the address of an OpenAI-compatible API?  It mostly ends in /v1"
                 raise TeacherUnreachable(
                     f"request {request.k} asked {times} without an answer; last: {failure.message}",
                     where=str(self._client.base_url),
-                    hint="once the server answers again, run the same command: it goes on where it stopped",
+                    hint=hint,
                 )
             pause = _pause(tries) if failure.pause_s is None else failure.pause_s
             next_try = f"try {tries + 1} of {self._settings.max_tries} in {pause:.1f} s"
             self._on_retry(f"request {request.k}: {failure.message}; {next_try}")
             if await self._is_stopped_within(pause):
                 raise TeacherUnreachable(f"request {request.k} given up: {failure.message}")
+
+    @property
+    def _too_late(self) -> _Failure:
+        return _Failure(f"no answer within {self._settings.timeout_s:g} s", may_pass=True)
+
+    def _filtered(self, request: Request, started: datetime, seconds: float, tries: int) -> Completion:
+        """What stands for a request that the server's filter refuses each time: an answer without a text."""
+        return Completion(
+            k=request.k,
+            seed_ids=request.seed_ids,
+            prompt_sha256=request.prompt_sha256,
+            text="",
+            finish_reason="content_filter",
+            usage=None,
+            model=None,
+            request_id=None,
+            started=started.isoformat(timespec="milliseconds"),
+            seconds=round(seconds, 3),
+            tries=tries,
+            left_out=tuple(self._left_out),
+        )
 
     def stop(self) -> None:
         """Try nothing again from now on; what is under way may still be answered."""
@@ -148,18 +199,19 @@ class Teacher:
     def _completion(self, answer: bytes, request: Request, tries: int) -> Completion | None:
         """What the server sent as a completion, or None if it is no such thing (HTML of a proxy, torn JSON, ...)."""
         try:
-            data = json.loads(answer)
+            data = json.loads(answer.decode("utf-8", "replace"))
             choice = data["choices"][0]
-            text = choice["message"]["content"] if self._settings.api == "chat" else choice["text"]
-        except (ValueError, LookupError, TypeError):
+            choice.keys()
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             return None
-        if not isinstance(text, str | None):
-            return None
+        text = _text_of(choice)
+        if text is None:  # an answer, and paid, in a form unknown: kept as it came
+            text = answer.decode("utf-8", "replace")
         return Completion(
             k=request.k,
             seed_ids=request.seed_ids,
             prompt_sha256=request.prompt_sha256,
-            text=text or "",
+            text=text,
             finish_reason=_text(choice.get("finish_reason")),
             usage=_usage(data.get("usage")),
             model=_text(data.get("model")),
@@ -185,9 +237,8 @@ class Teacher:
 
     def _without(self, error: openai.APIStatusError, sent: dict[str, Any]) -> bool:
         """Whether the server refused one of our parameters that can be left out or renamed; if so, do that."""
-        said = f"{error.param or ''} {error.message}"
         for name, other in _TOKEN_NAMES.items():
-            if name in sent and name in said and (error.param == name or other in said or "nexpected" in said):
+            if name in sent and _is_about(error, name):
                 if name not in self._body:
                     return True  # another request found out meanwhile
                 if other in self._left_out:
@@ -197,7 +248,7 @@ class Teacher:
                 self._on_note(f"the server does not take {name}: sending {other} instead from now on")
                 return True
         for name in _OPTIONAL:
-            if name in sent and name in said:
+            if name in sent and _is_about(error, name):
                 if self._body.pop(name, None) is not None:
                     self._left_out.append(name)
                     self._on_note(f"the server does not take {name}: left out from now on")
@@ -206,7 +257,7 @@ class Teacher:
 
     def _failure(self, error: openai.APIError) -> _Failure:
         if isinstance(error, openai.APITimeoutError):
-            return _Failure(f"no answer within {self._settings.timeout_s:g} s", may_pass=True)
+            return self._too_late
         if isinstance(error, openai.APIConnectionError):
             cause = error.__cause__ or error
             words = (str(cause) or type(cause).__name__).rstrip(".")
@@ -223,7 +274,9 @@ class Teacher:
         hint = None
         if failure.message.startswith("HTTP 401"):
             hint = f"check the key in {self._settings.api_key_env}"
-        elif failure.message.startswith("HTTP 404") or str(self._settings.model) in failure.message:
+        elif failure.message.startswith("HTTP 404") or re.search(
+            rf"\bmodel\b|(?<!\w){re.escape(str(self._settings.model))}(?!\w)", failure.message
+        ):
             names = await self._model_names()
             hint = f"name a model with --model; the server knows: {', '.join(names)}" if names else "check --base-url"
         elif failure.message.startswith("HTTP 429"):
@@ -232,12 +285,33 @@ class Teacher:
 
     async def _model_names(self) -> list[str]:
         try:
-            return [model.id async for model in self._client.models.list()][:10]
+            return [model.id async for model in self._client.with_options(timeout=5).models.list()][:10]
         except (openai.OpenAIError, AttributeError, TypeError, ValueError):
             return []  # only a help for the message of another error
 
     def _clean(self, message: str) -> str:
-        return " ".join(message.replace(self._api_key, "***").split())[:300]
+        hidden = message.replace(self._api_key, "***") if len(self._api_key) > len(NO_KEY) else message
+        return " ".join(hidden.split())[:300]
+
+
+def _is_about(error: openai.APIStatusError, name: str) -> bool:
+    """Whether a server refuses this parameter as such, rather than its value's consequences."""
+    if not re.search(rf"\b{name}\b", f"{error.param or ''} {error.message}"):
+        return False
+    if error.code in ("unsupported_parameter", "unsupported_value", "unknown_parameter"):
+        return error.param in (name, None)
+    return _UNKNOWN.search(error.message) is not None
+
+
+def _text_of(choice: dict[str, Any]) -> str | None:
+    """The text of a choice of either API, some of which send it in parts; None if there is none to be found."""
+    message = choice.get("message")
+    text = message.get("content") if isinstance(message, dict) else choice.get("text")
+    if isinstance(text, list) and all(isinstance(part, dict) and isinstance(part.get("text"), str) for part in text):
+        return "".join(part["text"] for part in text)
+    if text is None and isinstance(message, dict):
+        return ""  # refused by a filter, or all spent on reasoning
+    return _text(text)
 
 
 def _message(error: openai.APIStatusError) -> str:
@@ -275,7 +349,7 @@ def _usage(usage: object) -> dict[str, int] | None:
     if not isinstance(usage, dict):
         return None
     counts = {key: usage.get(key) for key in ("prompt_tokens", "completion_tokens")}
-    return {key: value for key, value in counts.items() if isinstance(value, int)} or None
+    return {key: value for key, value in counts.items() if type(value) is int and value >= 0} or None
 
 
 def _text(value: object) -> str | None:

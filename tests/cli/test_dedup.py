@@ -86,7 +86,7 @@ def test_the_unicode_tokenizer_sees_other_scripts(alpaca: Alpaca) -> None:
     ("more", "words"),
     [
         (["--threshold", "0"], "threshold: expected over 0 and up to 1, found 0"),
-        (["--threshold", "1.5"], "1.5 is not in the range"),
+        (["--threshold", "1.5"], "--threshold: expected over 0 and up to 1, found 1.5"),
         (["--tokenizer", "words"], "no such tokenizer: words"),
         (["--against", "missing.json"], "no such dataset"),
         (["--report", "new.json"], "are the same file"),
@@ -107,3 +107,26 @@ def test_an_existing_report_is_not_overwritten_unasked(alpaca: Alpaca, dataset: 
     run = alpaca("dedup", dataset, "--out", "new.json", "--report", "report.jsonl")
 
     assert (run.code, Path("report.jsonl").read_text(), Path("new.json").exists()) == (2, "mine", False)
+
+
+def test_a_pipe_is_read_once(dataset: Path) -> None:
+    import subprocess
+    import sys
+
+    command = [sys.executable, "-m", "alpaca_cli", "dedup", "/dev/stdin", "--out", "new.json"]
+    run = subprocess.run(command, input=dataset.read_bytes(), capture_output=True, check=False)
+
+    assert run.returncode == 0, run.stderr
+    assert len(json.loads(Path("new.json").read_text())) == 3
+
+
+@pytest.mark.parametrize("flag", ["--report", "--out"])
+def test_a_file_that_is_read_is_not_overwritten_even_with_force(alpaca: Alpaca, dataset: Path, flag: str) -> None:
+    other = Path("other.jsonl")
+    other.write_text('{"instruction": "Why is the sky dark?", "input": "", "output": "No sun."}\n')
+    before = other.read_bytes()
+    outputs = {"--out": "new.json", "--report": "d.jsonl"} | {flag: str(other)}
+    run = alpaca("dedup", dataset, "--against", other, "--force", *(word for pair in outputs.items() for word in pair))
+
+    assert (run.code, other.read_bytes()) == (2, before)
+    assert "this would overwrite a file that is read" in run.err

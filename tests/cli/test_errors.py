@@ -226,3 +226,77 @@ def test_what_a_file_says_cannot_command_the_terminal(alpaca: Alpaca) -> None:
 
     assert run.code == 3
     assert "\x1b[2J" not in run.err
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_a_closed_stream_stops_no_work(dataset: Path, closed: str) -> None:
+    line = f"{sys.executable} -m alpaca_cli format {dataset} --to jsonl --out new.jsonl {closed}"
+    run = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+
+    assert (run.returncode, "Traceback" in run.stderr) == (0, False)
+    assert len(Path("new.jsonl").read_text().splitlines()) == 4
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_behind_stdout_is_told() -> None:
+    line = f"{sys.executable} -m alpaca_cli recipes show generate > /dev/full"
+    run = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+
+    assert run.returncode == 2
+    assert run.stderr.splitlines()[0] == "error: no space left on device"
+    assert "Traceback" not in run.stderr
+
+
+def test_a_link_stays_a_link(alpaca: Alpaca, dataset: Path) -> None:
+    Path("real.jsonl").write_text("old")
+    Path("link.jsonl").symlink_to("real.jsonl")
+    Path("nowhere.jsonl").symlink_to("missing.jsonl")
+    dangling = alpaca("format", dataset, "--to", "jsonl", "--out", "nowhere.jsonl")
+    alpaca("format", dataset, "--to", "jsonl", "--out", "link.jsonl", "--force")
+
+    assert (dangling.code, Path("nowhere.jsonl").is_symlink()) == (2, True)
+    assert Path("link.jsonl").is_symlink()
+    assert len(Path("real.jsonl").read_text().splitlines()) == 4
+
+
+def test_a_server_cannot_command_the_terminal(alpaca: Alpaca) -> None:
+    from scripted_server import error, serving
+
+    with serving(lambda number, body: error(400, "\x1b[2J\x1b]0;gone\x07 red")) as seen:
+        run = alpaca("generate", "--num", 1, "--base-url", seen.base_url, "--model", "m", "--out", "r")
+
+    assert run.code == 4
+    assert "\x1b" not in run.err
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://[::1/v1",
+        "http://localhost:abc/v1",
+        "http://localhost:99999/v1",
+        "http://:8000/v1",
+        "ftp://x",
+        "localhost",
+    ],
+)
+def test_bad_addresses_are_told(alpaca: Alpaca, address: str) -> None:
+    run = alpaca("generate", "--num", 1, "--base-url", address, "--model", "m", "--out", "r")
+
+    assert (run.code, Path("r").exists()) == (2, False)
+    assert "begins with http://" in run.err
+
+
+def test_no_password_in_an_address_is_shown_or_kept(alpaca: Alpaca) -> None:
+    run = alpaca("generate", "--num", 1, "--base-url", "http://me:secret@localhost:1/v1", "--model", "m", "--out", "r")
+
+    assert (run.code, Path("r").exists()) == (2, False)
+    assert "secret" not in run.err
+
+
+def test_a_key_that_cannot_be_sent_is_told(alpaca: Alpaca, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "ключ")
+    run = alpaca("generate", "--num", 1, "--model", "m", "--out", "r")
+
+    assert (run.code, "ключ" in run.err) == (2, False)
+    assert "OPENAI_API_KEY: expected a key of printable ASCII characters" in run.err

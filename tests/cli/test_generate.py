@@ -335,3 +335,98 @@ def test_other_versions_than_those_a_run_was_begun_with_are_told(alpaca: Alpaca)
 
     assert run.code == 0
     assert f"rapidfuzz 3.0 then, {versions['rapidfuzz']} now" in run.err
+
+
+def _whole_run(alpaca: Alpaca) -> list[str]:
+    with serving(by_seeds) as seen:
+        command = ["generate", "--num", "6", "--base-url", seen.base_url, "--model", "m", "--out", "r"]
+        assert alpaca(*command).code == 0
+    return command
+
+
+@pytest.mark.parametrize("lost", ["all", "a line", "the end"])
+def test_a_journal_that_lost_what_was_paid_is_told_and_nothing_is_asked(alpaca: Alpaca, lost: str) -> None:
+    command = _whole_run(alpaca)
+    journal = Path("r/journal.jsonl")
+    lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text({"all": "", "a line": "".join(lines[1:]), "the end": "".join(lines)[:-20]}[lost])
+    run = alpaca(*command)
+
+    assert run.code == 5
+    assert "completions that report.json counts" in run.err
+    assert len(json.loads(Path("r/alpaca_data.json").read_text())) == 6
+
+
+@pytest.mark.parametrize("name", ["alpaca_data.json", "provenance.jsonl", "refused.jsonl"])
+def test_a_derived_file_that_was_changed_or_lost_is_made_again(alpaca: Alpaca, name: str) -> None:
+    command = _whole_run(alpaca)
+    path = Path("r") / name
+    before = path.read_bytes()
+    for damage in (b"changed", None):
+        path.unlink() if damage is None else path.write_bytes(damage)
+        run = alpaca(*command)
+        assert (run.code, path.read_bytes()) == (0, before)
+
+
+def test_a_folder_in_which_nothing_was_paid_takes_another_recipe(alpaca: Alpaca) -> None:
+    def script(number: int, body: dict[str, Any]) -> Answer:
+        return by_seeds(number, body) if body["model"] == "m" else error(404, "no such model", code="model_not_found")
+
+    with serving(script) as seen:
+        command = ["generate", "--num", 2, "--base-url", seen.base_url, "--out", "r", "--model"]
+        wrong = alpaca(*command, "wrong")
+        right = alpaca(*command, "m")
+
+    assert (wrong.code, right.code) == (4, 0)
+    assert "the server knows: m" in wrong.err
+
+
+def test_running_a_hopeless_command_again_asks_one_more_and_no_further_patience(alpaca: Alpaca) -> None:
+    with serving(lambda number, body: chat(tasks("Explain the tides."), finish_reason="length")) as seen:
+        command = ["generate", "--num", 5, "--base-url", seen.base_url, "--model", "m", "--out", "r"]
+        first = alpaca(*command, "--set", "patience=6")
+        asked = len(seen.requests)
+        again = alpaca(*command, "--set", "patience=6")
+
+    assert (first.code, again.code) == (4, 4)
+    assert asked <= 6 + 4
+    assert len(seen.requests) == asked + 1
+    assert "raise --set teacher.max_tokens" in first.err
+
+
+def test_two_teachers_at_once_are_refused(alpaca: Alpaca) -> None:
+    run = alpaca("generate", "--num", 5, "--teacher", "rehearsal", "--base-url", "http://localhost:1/v1")
+
+    assert run.code == 2
+    assert "--teacher rehearsal and --base-url name two teachers" in run.err
+
+
+def test_a_recipe_may_name_the_rehearsal_and_nothing_else(alpaca: Alpaca) -> None:
+    Path("r.yaml").write_text("kind: generate\nteacher: {kind: rehearsal}\n")
+    run = alpaca("generate", "--recipe", "r.yaml", "--num", 5, "--out", "r")
+
+    assert run.code == 0
+    assert len(json.loads(Path("r/alpaca_data.json").read_text())) == 5
+
+
+@pytest.mark.parametrize("field", ["n", "stream", "messages", "max_tokens"])
+def test_extra_fields_may_not_change_what_an_answer_is(alpaca: Alpaca, field: str) -> None:
+    run = alpaca("generate", "--num", 5, "--out", "r", "--set", f"teacher.extra_body={{{field}: 1}}")
+
+    assert (run.code, Path("r").exists()) == (2, False)
+    assert f"{field}: set by alpaca itself" in run.err
+
+
+def test_sigterm_waits_for_what_is_under_way_too(tmp_path: Path) -> None:
+    def slow(number: int, body: dict[str, Any]) -> Answer:
+        time.sleep(0.3)
+        return by_seeds(number, body)
+
+    with serving(slow) as seen, _running(tmp_path / "r", seen.base_url, "--set", "teacher.concurrency=4") as run:
+        _wait_for(lambda: len(seen.requests) >= 4)
+        os.kill(run.pid, signal.SIGTERM)
+        run.communicate(timeout=30)
+        asked = len(seen.requests)
+
+    assert run.returncode == 130
+    assert len((tmp_path / "r" / "journal.jsonl").read_text().splitlines()) == asked

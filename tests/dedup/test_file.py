@@ -57,6 +57,7 @@ def test_the_rows_that_are_new_are_written_in_the_sources_format(tmp_path: Path,
         dropped=2,
         dropped_for_against=0,
         wordless=0,
+        whole=0,
         skipped=0,
         problems=(),
         format=format_,
@@ -162,7 +163,7 @@ def test_bad_rows_are_left_out_only_when_asked_and_places_stay_true(tmp_path: Pa
     report = dedup_file(path, tmp_path / "out", skip_bad=True, report=tmp_path / "report")
     assert (report.rows, report.kept, report.dropped, report.skipped, len(report.problems)) == (3, 2, 1, 2, 2)
     assert [(row["row"], row["place"], row["repeats_place"]) for row in lines(tmp_path / "report")] == [
-        (1, f"{path}:3", f"{path}:1")
+        (2, f"{path}:3", f"{path}:1")
     ]
     assert (tmp_path / "out").read_text().splitlines() == [path.read_text().splitlines()[row] for row in (0, 4)]
     other = tmp_path / "other.jsonl"
@@ -189,8 +190,8 @@ def test_the_source_may_be_overwritten_by_force_alone(tmp_path: Path, source: Pa
         ({"tokenizer": "words"}, "no such tokenizer: words"),
         ({"report": "out"}, "--out and --report are the same file"),
         ({"report": "folder/../out"}, "--out and --report are the same file"),
-        ({"report": "source.json", "force": True}, "the report would overwrite a file that is read"),
-        ({"report": "other.json", "force": True}, "the report would overwrite a file that is read"),
+        ({"report": "source.json", "force": True}, "this would overwrite a file that is read"),
+        ({"report": "other.json", "force": True}, "this would overwrite a file that is read"),
         ({"report": "folder"}, "expected a file to write, found a directory"),
         ({"report": "mine"}, "output exists"),
         ({"against": ["other.json", "missing"]}, "no such dataset"),

@@ -48,8 +48,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_what_is_written_comes_back(folder: Path, format_: str) -> None:
     @quick
     @given(st.lists(EXAMPLES, min_size=1, max_size=4), TEMPLATES)
-    def check(examples: list[Example], template: Template) -> None:
+    def check(examples: list[Example], template: Template | None) -> None:
         path = folder / format_
+        if format_ in ("prompt-completion", "text"):
+            template = None  # what a template of one's own makes is not checked
         refused = unwritable(examples, format_, template=template)
         kept = [example for index, example in enumerate(examples) if index not in refused]
         if not kept:

@@ -59,3 +59,26 @@ def test_a_journalled_request_is_never_asked_again(tmp_path: Path) -> None:
         subprocess.run(_command(tmp_path / "r", server.base_url), check=True, capture_output=True)
 
         assert server.num_requests - asked == 2
+
+
+def test_a_full_disk_stops_the_run_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    """A limit on the size of a file stands for the disk: the journal grows into it."""
+    with RehearsalServer(latency_s=0.02) as server:
+        command = _command(tmp_path / "r", server.base_url)
+        limited = (
+            "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (120_000, 120_000));"
+            "from alpaca_cli.cli.app import main; sys.exit(main(sys.argv[1:]))"
+        )
+        full = subprocess.run(
+            [sys.executable, "-c", limited, *command[3:]], capture_output=True, text=True, check=False
+        )
+        journalled = len((tmp_path / "r" / "journal.jsonl").read_text().splitlines())
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert full.returncode == 2
+    assert "error: " in full.stderr
+    assert "cannot record the answer to request" in full.stderr
+    assert "Traceback" not in full.stderr
+    assert journalled > 5
+    assert done.returncode == 0
+    assert len(json.loads((tmp_path / "r" / "alpaca_data.json").read_text())) == NUM

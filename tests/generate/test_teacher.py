@@ -110,8 +110,7 @@ def test_what_will_not_pass_ends_at_once_and_hides_the_key(answer: Answer, words
         Answer(200, {"object": "chat.completion"}),
         Answer(200, {"choices": []}),
         Answer(200, {"choices": None}),
-        Answer(200, {"choices": [{"message": None}]}),
-        Answer(200, {"choices": [{"message": {"content": ["x"]}}]}),
+        Answer(200, b"[" * 200_000),
         Answer(502, b"<html>Bad gateway</html>", {"content-type": "text/html"}),
     ],
 )
@@ -219,3 +218,50 @@ def test_usage_that_makes_no_sense_is_no_usage() -> None:
     completion, _ = ask(lambda number, body: chat("a", usage={"prompt_tokens": "many"}))
 
     assert completion.usage is None
+
+
+def test_a_text_in_parts_is_one_text() -> None:
+    parts = [{"type": "text", "text": "4. Instr"}, {"type": "text", "text": "uction: x"}]
+    completion, _ = ask(lambda number, body: Answer(200, {"choices": [{"message": {"content": parts}}]}))
+
+    assert completion.text == "4. Instruction: x"
+
+
+@pytest.mark.parametrize("choice", [{"message": {"content": ["x"]}}, {"message": {"content": 5}}, {"delta": "x"}])
+def test_a_paid_answer_of_an_unknown_form_is_kept_and_not_paid_again(choice: dict[str, Any]) -> None:
+    completion, seen = ask(lambda number, body: Answer(200, {"choices": [choice]}))
+
+    assert len(seen.requests) == 1
+    assert '"choices"' in completion.text
+
+
+def test_an_answer_that_is_not_utf8_is_kept_but_for_the_bad_byte() -> None:
+    raw = b'{"choices": [{"message": {"content": "caf\xe9"}, "finish_reason": "stop"}]}'
+    completion, _ = ask(lambda number, body: Answer(200, raw))
+
+    assert completion.text == "caf\ufffd"
+
+
+def test_a_prompt_that_a_filter_refuses_is_an_empty_answer() -> None:
+    refusal = error(400, "The prompt was filtered.", code="content_filter")
+    completion, seen = ask(lambda number, body: refusal)
+
+    assert (completion.text, completion.finish_reason, len(seen.requests)) == ("", "content_filter", 1)
+
+
+def test_a_pause_of_a_day_is_not_waited_for() -> None:
+    with pytest.raises(TeacherUnreachable, match="the server asks to wait 1,440 minutes"):
+        ask(lambda number, body: error(429, "come back tomorrow", retry_after="86400"))
+
+
+def test_a_message_about_a_value_does_not_drop_the_parameter() -> None:
+    message = "'max_tokens' or 'max_completion_tokens' is too large: 9000. This model's maximum context length is 8192"
+    with pytest.raises(TeacherRefused):
+        ask(lambda number, body: error(400, message))
+
+
+def test_loopback_is_not_asked_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
+
+    assert ask(lambda number, body: GOOD)[0].tries == 1
