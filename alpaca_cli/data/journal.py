@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +19,7 @@ from alpaca_cli.data.files import decode, reason
 from alpaca_cli.data.jsonl import dumps, kind_of, parse_json
 from alpaca_cli.errors import DataError, IntegrityError, UsageError
 
+RESERVE, RESERVE_BYTES = ".reserve", 1 << 20  # about 200 answers of 17 tasks
 SYNC_EVERY_S = 0.5  # a killed process loses nothing; a power failure at most this much
 
 
@@ -52,6 +54,7 @@ class Journal:
 
     Opening repairs: a last line that a crash tore is cut off; any other line that is not a completion raises
     IntegrityError with its line number.  Each `append` is one write of one whole line.  The caller holds the lock.
+    While it is open, a neighbour keeps some room on the disk for answers that are paid and under way.
     """
 
     def __init__(self, path: Path) -> None:
@@ -68,6 +71,8 @@ class Journal:
         except BaseException:
             os.close(self._file)
             raise
+        self._reserve = path.with_name(RESERVE)
+        self._keep_reserve()
 
     def append(self, completion: Completion) -> None:
         """Record a completion.  Raises UsageError (disk full, ...) with the answer's number; nothing torn stays."""
@@ -86,6 +91,17 @@ class Journal:
             ) from error
         self.completions.setdefault(completion.k, completion)  # the first counts, here as when it is read again
 
+    def free_reserve(self) -> None:
+        """Give back the room that was kept: when the disk is full, for the answers that are paid and under way."""
+        self._reserve.unlink(missing_ok=True)
+
+    def _keep_reserve(self) -> None:
+        with suppress(OSError, AttributeError):  # no room for it, or not on this platform: then without
+            with self._reserve.open("wb") as stream:
+                os.posix_fallocate(stream.fileno(), 0, RESERVE_BYTES)
+            return
+        self.free_reserve()
+
     def sync(self) -> None:
         """Make everything appended so far survive a power failure."""
         os.fsync(self._file)
@@ -93,6 +109,7 @@ class Journal:
 
     def close(self) -> None:
         """Sync and close.  Raises UsageError if the disk fails."""
+        self.free_reserve()
         try:
             os.fsync(self._file)
         except OSError as error:

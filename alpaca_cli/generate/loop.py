@@ -154,6 +154,7 @@ class Loop:
             self._journal.append(completion)
         except UsageError as error:  # a full disk, most likely
             self._unrecorded.append(completion)
+            self._journal.free_reserve()
             self._fail(error)
             return
         self._num_new += 1

@@ -1,6 +1,6 @@
 """The run folder: what a run was told, what it paid for, and what was made of it.
 
-.lock                  held by the one process that may write
+.lock, .reserve        held by the one process that may write; room that it keeps on the disk while it runs
 recipe.resolved.yaml   what the run does; with the two copies below it can be run again anywhere
 prompt.txt, seed_tasks.jsonl
 versions.json          the versions of Python and of the packages the result hangs on, when it began
@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 
 from alpaca_cli import __version__, yamlfile
 from alpaca_cli.data.files import read_bytes, read_text, reason, sha256, write_atomically, write_text
-from alpaca_cli.data.journal import Completion
+from alpaca_cli.data.journal import RESERVE, Completion
 from alpaca_cli.data.jsonl import dumps, parse_json, write_json, write_jsonl
 from alpaca_cli.errors import AlpacaError, IntegrityError, UsageError
 from alpaca_cli.generate.inputs import Inputs
@@ -42,7 +42,7 @@ RECIPE, PROMPT, SEEDS, VERSIONS, JOURNAL = (
 DATASET, PROVENANCE, REFUSED, REPORT = "alpaca_data.json", "provenance.jsonl", "refused.jsonl", "report.json"
 _MADE = (DATASET, PROVENANCE, REFUSED)
 _LOCK = ".lock"
-_OURS = frozenset([RECIPE, PROMPT, SEEDS, VERSIONS, JOURNAL, DATASET, PROVENANCE, REFUSED, REPORT, _LOCK])
+_OURS = frozenset([RECIPE, PROMPT, SEEDS, VERSIONS, JOURNAL, DATASET, PROVENANCE, REFUSED, REPORT, RESERVE, _LOCK])
 # What may differ when a run is taken up again, because it changes how a result comes and not what it is.  A server
 # that moved to another address is the same teacher; that it moved is told.
 _FREE = frozenset(

@@ -306,3 +306,17 @@ with Journal(Path({str(path)!r})) as journal:
         assert list(completions) == list(range(len(completions)))
         assert len(completions) in (told[-1] + 1, told[-1] + 2)  # the line in flight may be there or not
         kept = len(completions)
+
+
+def test_room_is_kept_on_the_disk_while_a_journal_is_open(tmp_path: Path) -> None:
+    reserve = tmp_path / ".reserve"
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        kept = reserve.stat().st_size
+        journal.free_reserve()
+        freed = not reserve.exists()
+    with Journal(tmp_path / "journal.jsonl"):
+        pass
+
+    assert kept == 1 << 20
+    assert freed
+    assert not reserve.exists()

@@ -45,7 +45,7 @@ def test_killed_runs_end_with_the_bytes_of_an_uninterrupted_one(tmp_path: Path) 
     assert len(set(numbers)) == len(numbers)
     for name in DERIVED:
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-    assert [path.name for path in (tmp_path / "killed").glob(".*.tmp")] == []
+    assert [path.name for path in (tmp_path / "killed").glob(".*")] == [".lock"]
 
 
 def test_a_journalled_request_is_never_asked_again(tmp_path: Path) -> None:
