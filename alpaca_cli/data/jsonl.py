@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from alpaca_cli.data.files import decode, read_bytes, write_atomically
-from alpaca_cli.errors import DataError, Problem
+from alpaca_cli.data.files import decode, write_atomically
+from alpaca_cli.errors import DataError
 
 LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
@@ -44,20 +44,6 @@ def iter_lines(raw: bytes, path: Path) -> Iterator[tuple[int, str]]:
     for number, line in enumerate(decode(raw, path).split("\n"), 1):
         if line.strip():
             yield number, line
-
-
-def read_jsonl(path: Path, *, what: str = "file") -> list[tuple[int, Any]]:
-    """(line number, value) of every line.  Raises DataError that lists every line that is not JSON."""
-    rows: list[tuple[int, Any]] = []
-    problems: list[Problem] = []
-    for number, line in iter_lines(read_bytes(path, what=what), path):
-        try:
-            rows.append((number, parse_json(line, path, first_line=number)))
-        except DataError as error:
-            problems.extend(error.problems)
-    if problems:
-        raise DataError.of(problems)
-    return rows
 
 
 def write_jsonl(path: Path, values: Iterable[object]) -> None:

@@ -38,7 +38,6 @@ _UNKNOWN = re.compile(
     r"unsupported|unexpected|unrecogni[sz]ed|unknown|extra|not (?:supported|permitted|allowed)|does not support",
     re.IGNORECASE,
 )
-_NOT_A_COMPLETION = "not a completion"
 _TOKEN_NAMES = {"max_completion_tokens": "max_tokens", "max_tokens": "max_completion_tokens"}
 
 
@@ -49,6 +48,8 @@ class _Failure:
     message: str
     may_pass: bool
     pause_s: float | None = None
+    status: int | None = None
+    """HTTP status; 200 for an answer that is not a completion, None if there was no answer."""
 
 
 class Teacher:
@@ -123,7 +124,7 @@ class Teacher:
                         started=started.isoformat(timespec="milliseconds"),
                         seconds=round(time.monotonic() - clock, 3),
                     )
-                failure = _Failure(f"{_NOT_A_COMPLETION}: {_excerpt(answer)}", may_pass=True)
+                failure = _Failure(f"not a completion: {_excerpt(answer)}", may_pass=True, status=200)
             if not failure.may_pass:
                 raise await self._refused(failure)
             if failure.pause_s is not None and failure.pause_s > LONGEST_ASKED_PAUSE_S:
@@ -136,7 +137,7 @@ class Teacher:
             if tries >= self._settings.max_tries or self._stopped.is_set():
                 times = {1: "once", 2: "twice"}.get(tries, f"{tries} times")
                 hint = "once the server answers again, run the same command: it goes on where it stopped"
-                if failure.message.startswith(_NOT_A_COMPLETION):
+                if failure.status == 200:
                     hint = "is this the address of an OpenAI-compatible API?  It mostly ends in /v1"
                 raise TeacherUnreachable(
                     f"request {request.k} asked {times} without an answer; last: {failure.message}",
@@ -268,18 +269,16 @@ class Teacher:
         out_of_quota = "insufficient_quota" in (error.code, error.type)
         may_pass = (status in (408, 409, 429) or status >= 500) and not out_of_quota
         words = self._clean(_message(error))
-        return _Failure(f"HTTP {status}: {words}", may_pass, _retry_after(error.response.headers))
+        return _Failure(f"HTTP {status}: {words}", may_pass, _retry_after(error.response.headers), status)
 
     async def _refused(self, failure: _Failure) -> TeacherError:
         hint = None
-        if failure.message.startswith("HTTP 401"):
+        if failure.status == 401:
             hint = f"check the key in {self._settings.api_key_env}"
-        elif failure.message.startswith("HTTP 404") or re.search(
-            rf"\bmodel\b|(?<!\w){re.escape(str(self._settings.model))}(?!\w)", failure.message
-        ):
+        elif failure.status == 404 or f"{self._settings.model}" in re.split(r"[^\w./:-]+", failure.message):
             names = await self._model_names()
             hint = f"name a model with --model; the server knows: {', '.join(names)}" if names else "check --base-url"
-        elif failure.message.startswith("HTTP 429"):
+        elif failure.status == 429:
             hint = "the account is out of credit; run the same command again once it is not"
         return TeacherRefused(failure.message, where=str(self._client.base_url), hint=hint)
 

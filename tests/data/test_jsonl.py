@@ -10,10 +10,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alpaca_cli.data.jsonl import dumps, iter_lines, kind_of, parse_json, read_jsonl, write_json, write_jsonl
-from alpaca_cli.errors import DataError
+from alpaca_cli.data.jsonl import dumps, iter_lines, kind_of, parse_json, write_json, write_jsonl
+from alpaca_cli.errors import DataError, Problem
 
 ANY_TEXT = st.text(st.characters(codec=None, categories=None), max_size=20)
+
+
+def read_jsonl(path: Path) -> list[tuple[int, object]]:
+    """Every line with its number, as the readers of this project go through a file."""
+    rows: list[tuple[int, object]] = []
+    problems: list[Problem] = []
+    for number, line in iter_lines(path.read_bytes(), path):
+        try:
+            rows.append((number, parse_json(line, path, first_line=number)))
+        except DataError as error:
+            problems.extend(error.problems)
+    if problems:
+        raise DataError.of(problems)
+    return rows
 
 
 def told(content: str | bytes, tmp_path: Path) -> list[str]:
