@@ -298,7 +298,7 @@ def test_ctrl_c_waits_for_what_is_under_way_and_loses_nothing(tmp_path: Path) ->
 def test_a_second_ctrl_c_leaves_at_once(tmp_path: Path) -> None:
     def hanging(number: int, body: dict[str, Any]) -> Answer:
         if number > 0:
-            time.sleep(3)
+            time.sleep(60)
         return by_seeds(number, body)
 
     with serving(hanging) as seen, _running(tmp_path / "r", seen.base_url, "--set", "teacher.concurrency=4") as run:
@@ -306,12 +306,10 @@ def test_a_second_ctrl_c_leaves_at_once(tmp_path: Path) -> None:
         os.kill(run.pid, signal.SIGINT)
         assert run.stderr is not None
         _wait_for(lambda: "Ctrl-C again leaves at once" in run.stderr.readline())  # type: ignore[union-attr]
-        began = time.monotonic()
         os.kill(run.pid, signal.SIGINT)
-        _, err = run.communicate(timeout=30)
+        _, err = run.communicate(timeout=30)  # not the minute of the answers
 
     assert run.returncode == 130
-    assert time.monotonic() - began < 2.5  # not the three seconds of the answers
     assert "Traceback" not in err
 
 
