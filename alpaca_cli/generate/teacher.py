@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,6 +23,7 @@ from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
 from alpaca_cli.data.journal import Completion
 from alpaca_cli.errors import TeacherError, TeacherRefused, TeacherUnreachable, UsageError
+from alpaca_cli.generate.answer import excerpt, is_about, message_of, seconds_to_wait, text_of, text_or_none, usage_of
 from alpaca_cli.generate.prompt import Request
 from alpaca_cli.recipe import TeacherSettings
 
@@ -34,10 +34,6 @@ LONGEST_ASKED_PAUSE_S = 900.0  # a server that asks to wait longer is not waited
 # Left out, one at a time, when a server refuses them: the task does not hang on any of them.
 _OPTIONAL = ("reasoning_effort", "temperature", "top_p", "stop")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
-_UNKNOWN = re.compile(
-    r"unsupported|unexpected|unrecogni[sz]ed|unknown|extra|not (?:supported|permitted|allowed)|does not support",
-    re.IGNORECASE,
-)
 _TOKEN_NAMES = {"max_completion_tokens": "max_tokens", "max_tokens": "max_completion_tokens"}
 
 
@@ -124,7 +120,7 @@ class Teacher:
                         started=started.isoformat(timespec="milliseconds"),
                         seconds=round(time.monotonic() - clock, 3),
                     )
-                failure = _Failure(f"not a completion: {_excerpt(answer)}", may_pass=True, status=200)
+                failure = _Failure(f"not a completion: {excerpt(answer)}", may_pass=True, status=200)
             if not failure.may_pass:
                 raise await self._refused(failure)
             if failure.pause_s is not None and failure.pause_s > LONGEST_ASKED_PAUSE_S:
@@ -205,7 +201,7 @@ class Teacher:
             choice.keys()
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             return None
-        text = _text_of(choice)
+        text = text_of(choice)
         if text is None:  # an answer, and paid, in a form unknown: kept as it came
             text = answer.decode("utf-8", "replace")
         return Completion(
@@ -213,10 +209,10 @@ class Teacher:
             seed_ids=request.seed_ids,
             prompt_sha256=request.prompt_sha256,
             text=text,
-            finish_reason=_text(choice.get("finish_reason")),
-            usage=_usage(data.get("usage")),
-            model=_text(data.get("model")),
-            request_id=_text(data.get("id")),
+            finish_reason=text_or_none(choice.get("finish_reason")),
+            usage=usage_of(data.get("usage")),
+            model=text_or_none(data.get("model")),
+            request_id=text_or_none(data.get("id")),
             started="",
             seconds=0.0,
             tries=tries,
@@ -239,7 +235,7 @@ class Teacher:
     def _without(self, error: openai.APIStatusError, sent: dict[str, Any]) -> bool:
         """Whether the server refused one of our parameters that can be left out or renamed; if so, do that."""
         for name, other in _TOKEN_NAMES.items():
-            if name in sent and _is_about(error, name):
+            if name in sent and is_about(error, name):
                 if name not in self._body:
                     return True  # another request found out meanwhile
                 if other in self._left_out:
@@ -249,7 +245,7 @@ class Teacher:
                 self._on_note(f"the server does not take {name}: sending {other} instead from now on")
                 return True
         for name in _OPTIONAL:
-            if name in sent and _is_about(error, name):
+            if name in sent and is_about(error, name):
                 if self._body.pop(name, None) is not None:
                     self._left_out.append(name)
                     self._on_note(f"the server does not take {name}: left out from now on")
@@ -268,8 +264,8 @@ class Teacher:
         status = error.status_code
         out_of_quota = "insufficient_quota" in (error.code, error.type)
         may_pass = (status in (408, 409, 429) or status >= 500) and not out_of_quota
-        words = self._clean(_message(error))
-        return _Failure(f"HTTP {status}: {words}", may_pass, _retry_after(error.response.headers), status)
+        words = self._clean(message_of(error))
+        return _Failure(f"HTTP {status}: {words}", may_pass, seconds_to_wait(error.response.headers), status)
 
     async def _refused(self, failure: _Failure) -> TeacherError:
         hint = None
@@ -293,68 +289,6 @@ class Teacher:
         return " ".join(hidden.split())[:300]
 
 
-def _is_about(error: openai.APIStatusError, name: str) -> bool:
-    """Whether a server refuses this parameter as such, rather than its value's consequences."""
-    if not re.search(rf"\b{name}\b", f"{error.param or ''} {error.message}"):
-        return False
-    if error.code in ("unsupported_parameter", "unsupported_value", "unknown_parameter"):
-        return error.param in (name, None)
-    return _UNKNOWN.search(error.message) is not None
-
-
-def _text_of(choice: dict[str, Any]) -> str | None:
-    """The text of a choice of either API, some of which send it in parts; None if there is none to be found."""
-    message = choice.get("message")
-    text = message.get("content") if isinstance(message, dict) else choice.get("text")
-    if isinstance(text, list) and all(isinstance(part, dict) and isinstance(part.get("text"), str) for part in text):
-        return "".join(part["text"] for part in text)
-    if text is None and isinstance(message, dict):
-        return ""  # refused by a filter, or all spent on reasoning
-    return _text(text)
-
-
-def _message(error: openai.APIStatusError) -> str:
-    """The server's own words, without the SDK's rendering of the whole body."""
-    body = error.body
-    if isinstance(body, dict):
-        inner = body.get("error", body)
-        inner = inner.get("message", inner.get("detail", inner)) if isinstance(inner, dict) else inner
-        code = f" ({error.code})" if error.code else ""
-        return f"{inner if isinstance(inner, str) else json.dumps(inner)}{code}"
-    return str(body or error.message)
-
-
-def _retry_after(headers: Any) -> float | None:
-    """Seconds that the server asks to wait, from `retry-after-ms` or `retry-after` (seconds or a date)."""
-    try:
-        if value := headers.get("retry-after-ms"):
-            return max(0.0, float(value) / 1000)
-        if value := headers.get("retry-after"):
-            try:
-                return max(0.0, float(value))
-            except ValueError:
-                return max(0.0, (parsedate_to_datetime(value) - datetime.now(timezone.utc)).total_seconds())
-    except (ValueError, TypeError):
-        pass
-    return None
-
-
 def _pause(tries: int) -> float:
     """Seconds before the next try: doubling, with a quarter of jitter so that requests do not come back as one."""
     return float(min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** (tries - 1)) * (1 - random.random() / 4))
-
-
-def _usage(usage: object) -> dict[str, int] | None:
-    if not isinstance(usage, dict):
-        return None
-    counts = {key: usage.get(key) for key in ("prompt_tokens", "completion_tokens")}
-    return {key: value for key, value in counts.items() if type(value) is int and value >= 0} or None
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _excerpt(answer: bytes) -> str:
-    text = " ".join(answer[:400].decode("utf-8", "replace").split())
-    return repr(text[:80]) if text else "an empty body"

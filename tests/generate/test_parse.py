@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 
 import pytest
@@ -571,12 +570,10 @@ def test_a_model_that_runs_wild_is_read_in_time() -> None:
         "\t\u00a0" * 10_000,
         f"- {' ' * 9_000}4{' ' * 9_000}.",
     ]
-    began = time.perf_counter()
-    for text in wild:
+    for text in wild:  # cubic time, as it once was, would run into the suite's limit
         for reason in ("stop", "length"):
             assert found(f"{task(4)}###\n5. Instruction: Go.\n5. Output:\n{text}x", reason)[0] == row(4)
             assert is_no_input(f"{text}x") is False
-    assert time.perf_counter() - began < 20
 
 
 # Texts without labels, rules or anything else that means something to a reader of lists.
