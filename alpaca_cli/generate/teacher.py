@@ -13,7 +13,7 @@ import random
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import urlsplit
@@ -33,6 +33,8 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 LONGEST_ASKED_PAUSE_S = 900.0  # a server that asks to wait longer is not waited for: the same command comes back later
 # Left out, one at a time, when a server refuses them: the task does not hang on any of them.
 _OPTIONAL = ("reasoning_effort", "temperature", "top_p", "stop")
+# What stands for the answer to a prompt that a server's filter refuses each time: asked again it would end every run.
+_FILTERED = {"text": "", "finish_reason": "content_filter", "usage": None, "model": None, "request_id": None}
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _TOKEN_NAMES = {"max_completion_tokens": "max_tokens", "max_tokens": "max_completion_tokens"}
 
@@ -98,6 +100,7 @@ class Teacher:
             started = datetime.now(timezone.utc)
             clock = time.monotonic()
             body = dict(self._body)
+            found: dict[str, Any] | None = None
             try:
                 answer, request_id = await asyncio.wait_for(self._send(request.text, body), self._settings.timeout_s)
             except asyncio.TimeoutError:  # the SDK's own timeout is of each read, and a server may trickle
@@ -105,22 +108,26 @@ class Teacher:
             except openai.APIError as error:
                 failure = self._failure(error)
                 if isinstance(error, openai.BadRequestError) and "content_filter" in (error.code, error.type):
-                    return self._filtered(request, started, time.monotonic() - clock, tries)
-                if isinstance(error, openai.BadRequestError | openai.UnprocessableEntityError) and self._without(
+                    found = _FILTERED
+                elif isinstance(error, openai.BadRequestError | openai.UnprocessableEntityError) and self._without(
                     error, body
                 ):
                     tries -= 1
                     continue
             else:
-                completion = self._completion(answer, request, tries)
-                if completion is not None:
-                    return replace(
-                        completion,
-                        request_id=request_id or completion.request_id,
-                        started=started.isoformat(timespec="milliseconds"),
-                        seconds=round(time.monotonic() - clock, 3),
-                    )
+                found = self._read(answer, request_id)
                 failure = _Failure(f"not a completion: {excerpt(answer)}", may_pass=True, status=200)
+            if found is not None:
+                return Completion(
+                    k=request.k,
+                    seed_ids=request.seed_ids,
+                    prompt_sha256=request.prompt_sha256,
+                    started=started.isoformat(timespec="milliseconds"),
+                    seconds=round(time.monotonic() - clock, 3),
+                    tries=tries,
+                    left_out=tuple(self._left_out),
+                    **found,
+                )
             if not failure.may_pass:
                 raise await self._refused(failure)
             if failure.pause_s is not None and failure.pause_s > LONGEST_ASKED_PAUSE_S:
@@ -150,23 +157,6 @@ class Teacher:
     def _too_late(self) -> _Failure:
         return _Failure(f"no answer within {self._settings.timeout_s:g} s", may_pass=True)
 
-    def _filtered(self, request: Request, started: datetime, seconds: float, tries: int) -> Completion:
-        """What stands for a request that the server's filter refuses each time: an answer without a text."""
-        return Completion(
-            k=request.k,
-            seed_ids=request.seed_ids,
-            prompt_sha256=request.prompt_sha256,
-            text="",
-            finish_reason="content_filter",
-            usage=None,
-            model=None,
-            request_id=None,
-            started=started.isoformat(timespec="milliseconds"),
-            seconds=round(seconds, 3),
-            tries=tries,
-            left_out=tuple(self._left_out),
-        )
-
     def stop(self) -> None:
         """Try nothing again from now on; what is under way may still be answered."""
         self._stopped.set()
@@ -193,8 +183,8 @@ class Teacher:
             )
         return bytes(raw.content), raw.headers.get("x-request-id")
 
-    def _completion(self, answer: bytes, request: Request, tries: int) -> Completion | None:
-        """What the server sent as a completion, or None if it is no such thing (HTML of a proxy, torn JSON, ...)."""
+    def _read(self, answer: bytes, request_id: str | None) -> dict[str, Any] | None:
+        """What a completion takes from a server's answer; None if it is none (HTML of a proxy, torn JSON, ...)."""
         try:
             data = json.loads(answer.decode("utf-8", "replace"))
             choice = data["choices"][0]
@@ -204,20 +194,13 @@ class Teacher:
         text = text_of(choice)
         if text is None:  # an answer, and paid, in a form unknown: kept as it came
             text = answer.decode("utf-8", "replace")
-        return Completion(
-            k=request.k,
-            seed_ids=request.seed_ids,
-            prompt_sha256=request.prompt_sha256,
-            text=text,
-            finish_reason=text_or_none(choice.get("finish_reason")),
-            usage=usage_of(data.get("usage")),
-            model=text_or_none(data.get("model")),
-            request_id=text_or_none(data.get("id")),
-            started="",
-            seconds=0.0,
-            tries=tries,
-            left_out=tuple(self._left_out),
-        )
+        return {
+            "text": text,
+            "finish_reason": text_or_none(choice.get("finish_reason")),
+            "usage": usage_of(data.get("usage")),
+            "model": text_or_none(data.get("model")),
+            "request_id": request_id or text_or_none(data.get("id")),
+        }
 
     def _first_body(self, base_url: str) -> dict[str, Any]:
         settings = self._settings

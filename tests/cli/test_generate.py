@@ -428,3 +428,28 @@ def test_sigterm_waits_for_what_is_under_way_too(tmp_path: Path) -> None:
 
     assert run.returncode == 130
     assert len((tmp_path / "r" / "journal.jsonl").read_text().splitlines()) == asked
+
+
+def test_a_surplus_request_that_fails_spoils_no_complete_run(alpaca: Alpaca) -> None:
+    from alpaca_cli.generate.inputs import load_inputs
+    from alpaca_cli.recipe import find_recipe, load
+
+    recipe = load(find_recipe("generate"))
+    maker = load_inputs(recipe, beside=find_recipe("generate").parent).request_maker(recipe)
+    number_of = {maker.request(k).text: k for k in range(20)}
+
+    def script(number: int, body: dict[str, Any]) -> Answer:
+        k = number_of[body["messages"][0]["content"]]
+        if k == 0:
+            return chat(tasks(distinct(0)))  # a poor first answer, after which four more are asked at once
+        if k > 2:
+            time.sleep(0.7)
+            return error(401, "revoked")
+        return chat(tasks(*(distinct(10 * k + part) for part in range(3))))
+
+    with serving(script) as seen:
+        run = alpaca("generate", "--num", 5, "--base-url", seen.base_url, "--model", "m", "--out", "r")
+
+    assert len(seen.requests) > 3
+    assert run.code == 0
+    assert len(json.loads(Path("r/alpaca_data.json").read_text())) == 5
