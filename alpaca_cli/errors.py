@@ -8,7 +8,8 @@ AlpacaError                never raised itself
 │  ├─ TeacherRefused       key, quota, permission or model: asking again will not help
 │  └─ TeacherUnreachable   gave up after the tries the message names
 ├─ IntegrityError      5   bytes do not match their checksum or their journal
-└─ TrainingError       6   a training process failed; its log is named
+├─ TrainingError       6   a training process failed; its log is named
+└─ LimitReached        7   a limit that the user set ended the run; what was got is kept
 anything else          1   a bug: traceback, and "please report"
 Ctrl-C, SIGTERM      130   what was paid is in the journal; the same command goes on
 closed stdout        141   as any program in a pipe whose reader left
@@ -96,3 +97,13 @@ class TrainingError(AlpacaError):
     """A training process failed; the message names its log."""
 
     exit_code = 6
+
+
+class LimitReached(AlpacaError):
+    """A limit that the user set ended the run cleanly; `limit` is its name (max_cost, max_requests)."""
+
+    exit_code = 7
+
+    def __init__(self, message: str, *, limit: str = "", where: str | None = None, hint: str | None = None) -> None:
+        super().__init__(message, where=where, hint=hint)
+        self.limit = limit

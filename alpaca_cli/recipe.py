@@ -31,6 +31,21 @@ _OWN_FIELDS = frozenset(
 ) | {"max_tokens", "max_completion_tokens"}
 
 
+class PriceSettings(Settings):
+    """What a teacher costs, in USD per 1,000,000 tokens, where the shipped table does not know it or is out of date."""
+
+    input: float = Field(ge=0)
+    """Of the prompt."""
+    output: float = Field(ge=0)
+    """Of the answer, reasoning included."""
+    cached_input: float | None = Field(default=None, ge=0)
+    """Of the part of a prompt that the server had in its cache; null: as `input`."""
+    batch_factor: float = Field(default=1, gt=0, le=1)
+    """What the Batch API costs against this."""
+    flex_factor: float = Field(default=1, gt=0, le=1)
+    """What the flex tier costs against this."""
+
+
 class TeacherSettings(Settings):
     """The model that writes new tasks, and how it is asked."""
 
@@ -58,12 +73,24 @@ class TeacherSettings(Settings):
     """For reasoning models: none, minimal, low, medium, high; null: not sent."""
     extra_body: dict[str, object] = Field(default_factory=dict)
     """Further fields of the request as the server knows them, sent as they are."""
-    timeout_s: float = Field(default=300, gt=0)
-    """Seconds after which one try of a request is given up."""
+    tier: Literal["standard", "flex"] = "standard"
+    """`flex`: half the price where the provider has it, slower, and refused when it is busy."""
+    price: PriceSettings | None = None
+    """null: from the shipped table, which knows the models of some providers."""
+    timeout_s: float | None = Field(default=None, gt=0)
+    """Seconds from sending a request to its whole answer, after which that try is given up; null: 300, flex: 900."""
     max_tries: int = Field(default=6, ge=1, le=100)
-    """Tries of one request before the run stops, for failures that may pass (429, 5xx, connection, timeout)."""
-    concurrency: int = Field(default=16, ge=1, le=1000)
-    """Most requests under way at once."""
+    """Tries of one request, for failures that may pass (5xx, connection, timeout); then it is left aside, or, if no
+    other is answered either, the run stops.  A 429 counts only until the server has answered once."""
+    longest_pause_s: float = Field(default=3600, ge=0)
+    """Seconds that a server may ask to wait (Retry-After); if it asks for more, the run stops."""
+    concurrency: int = Field(default=64, ge=1, le=1000)
+    """Most requests under way at once; how many really are is found out from how the server answers."""
+
+    @property
+    def deadline_s(self) -> float:
+        """Seconds from sending a request to its whole answer, after which that try is given up."""
+        return self.timeout_s or (900 if self.tier == "flex" else 300)
 
     @field_validator("extra_body")
     @classmethod
@@ -77,6 +104,23 @@ class TeacherSettings(Settings):
         if self.kind == "openai" and not (self.model or "").strip():
             raise ValueError("model: required for an openai teacher; name one in the recipe or with --model")
         return self
+
+
+class ServerSettings(Settings):
+    """One of several servers that share a run's requests; what is null is as in `teacher`."""
+
+    base_url: str
+    """Where its API begins."""
+    weight: float = Field(default=1, gt=0)
+    """Its share of the requests against the others', as long as it has room for them."""
+    model: str | None = None
+    """Name of the model as this server knows it."""
+    api_key_env: Annotated[str, AfterValidator(_check_variable_name)] | None = None
+    """Name of the environment variable that holds its key."""
+    concurrency: int | None = Field(default=None, ge=1, le=1000)
+    """Most requests under way at once."""
+    price: PriceSettings | None = None
+    """What it costs."""
 
 
 class PromptSettings(Settings):
@@ -160,11 +204,37 @@ class GenerateRecipe(Settings):
     seeds: str = Field(default="seed_tasks.jsonl", min_length=1)
     """The seed tasks: a path, seen from the recipe's folder, or the name of a shipped file."""
     teacher: TeacherSettings = Field(default_factory=dict, validate_default=True)
+    teachers: tuple[ServerSettings, ...] = ()
+    """Several servers that share the requests, in place of `teacher.base_url`; each is otherwise as `teacher` says."""
     prompt: PromptSettings = PromptSettings()
     rules: RuleSettings = RuleSettings()
     novelty: NoveltySettings = NoveltySettings()
-    patience: int = Field(default=30, ge=1)
+    patience: int = Field(default=50, ge=1)
     """Completions in a row without one accepted task after which the run stops, since it would only cost."""
+    breaker_s: float = Field(default=300, gt=0)
+    """Seconds of failures without one answer after which the run stops; pauses that servers ask for are not counted."""
+    max_cost: float | None = Field(default=None, gt=0)
+    """USD that the whole run may cost, over all its processes: nothing is sent that might cross it; null: no limit."""
+    max_requests: int | None = Field(default=None, ge=1)
+    """Requests that the whole run may send, each try counted; null: no limit."""
+    license: str | None = None
+    """The licence of the dataset, for its card (for example cc-by-nc-4.0); it is never guessed."""
+
+    @model_validator(mode="after")
+    def check_servers(self) -> GenerateRecipe:
+        if self.teachers and self.teacher.kind == "rehearsal":
+            raise ValueError("teachers: the rehearsal teacher is one, built in; leave out teachers, or kind: rehearsal")
+        return self
+
+    def servers(self) -> list[tuple[TeacherSettings, float]]:
+        """Who is asked, and with which share: `teacher`, or each of `teachers`."""
+        if not self.teachers:
+            return [(self.teacher, 1.0)]
+        found = []
+        for server in self.teachers:
+            own = {key: value for key, value in server if key != "weight" and value is not None}
+            found.append((self.teacher.model_copy(update=own), server.weight))
+        return found
 
 
 Recipe = GenerateRecipe

@@ -16,7 +16,7 @@ def _drawn() -> list[tuple[str, str | None, int | None]]:
     rows: list[tuple[str, str | None, int | None]] = []
     above: list[str] = []
     for line in (errors.__doc__ or "").splitlines():
-        found = re.match(r"([│├└─ ]*)([A-Z]\w+(?:Error|Refused|Unreachable))\s+(\d)?", line)
+        found = re.match(r"([│├└─ ]*)([A-Z]\w+(?:Error|Refused|Unreachable|Reached))\s+(\d)?", line)
         if found:
             depth = len(found[1]) // 3
             above[depth:] = [found[2]]
@@ -39,7 +39,7 @@ def test_the_drawing_shows_every_exit_code_where_it_is_set() -> None:
     for name, _, code in _drawn():
         assert vars(getattr(errors, name)).get("exit_code") == code
 
-    assert sorted(code for _, _, code in _drawn() if code) == [2, 3, 4, 5, 6]
+    assert sorted(code for _, _, code in _drawn() if code) == [2, 3, 4, 5, 6, 7]
 
 
 def test_no_error_of_ours_ends_with_the_code_of_a_bug_or_of_ctrl_c() -> None:

@@ -12,7 +12,7 @@ from alpaca_cli.cli import options, screen
 from alpaca_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from alpaca_cli.generate.loop import Progress
+    from alpaca_cli.generate.progress import Progress
     from alpaca_cli.generate.run import Result
     from alpaca_cli.recipe import GenerateRecipe
 
@@ -67,6 +67,29 @@ def generate(
     seed: Annotated[
         int | None, typer.Option(metavar="INT", help="Seed of the random choices.", show_default=False)
     ] = None,
+    max_cost: Annotated[
+        float | None,
+        typer.Option(metavar="USD", help="Most that the whole run may cost; never exceeded.", show_default=False),
+    ] = None,
+    max_requests: Annotated[
+        int | None, typer.Option(min=1, metavar="INT", help="Most requests of the whole run.", show_default=False)
+    ] = None,
+    tier: Annotated[
+        str | None,
+        typer.Option(metavar="TIER", help="standard, or flex: half the price, slower.", show_default=False),
+    ] = None,
+    price_in: Annotated[
+        float | None,
+        typer.Option(metavar="USD", help="Price of 1,000,000 prompt tokens, if not listed.", show_default=False),
+    ] = None,
+    price_out: Annotated[
+        float | None,
+        typer.Option(metavar="USD", help="Price of 1,000,000 new tokens, if not listed.", show_default=False),
+    ] = None,
+    license_: Annotated[
+        str | None,
+        typer.Option("--license", metavar="ID", help="Licence of the dataset, for its card.", show_default=False),
+    ] = None,
     set_: options.Set = None,
     json: options.Json = False,
 ) -> None:
@@ -97,6 +120,12 @@ def generate(
         "--teacher": ("teacher.kind", teacher),
         "--base-url": ("teacher.base_url", base_url),
         "--model": ("teacher.model", model),
+        "--tier": ("teacher.tier", tier),
+        "--price-in": ("teacher.price.input", price_in),
+        "--price-out": ("teacher.price.output", price_out),
+        "--max-cost": ("max_cost", max_cost),
+        "--max-requests": ("max_requests", max_requests),
+        "--license": ("license", license_),
     }
     for flag, (key, value) in flags.items():
         if value is not None:
@@ -116,7 +145,7 @@ def run(recipe: GenerateRecipe, out: Path, *, beside: Path) -> Result:
     from contextlib import ExitStack
     from os import environ
 
-    from alpaca_cli.generate.run import Address, address
+    from alpaca_cli.generate.address import FREE, Address, addresses, price_of
     from alpaca_cli.generate.run import generate as generate_run
     from alpaca_cli.generate.teacher import NO_KEY
 
@@ -127,11 +156,12 @@ def run(recipe: GenerateRecipe, out: Path, *, beside: Path) -> Result:
             teacher = recipe.teacher.model_copy(update={"model": "rehearsal", "base_url": None})
             recipe = recipe.model_copy(update={"teacher": teacher})
             server = stack.enter_context(RehearsalServer())
-            at = Address(server.base_url, NO_KEY)
+            price = price_of(teacher.price) if teacher.price else FREE
+            at = [Address(teacher, server.base_url, NO_KEY, price)]
             who = "the rehearsal teacher (built in, offline, without intelligence)"
         else:
-            at = address(recipe.teacher, environ)
-            who = f"{recipe.teacher.model} at {at.base_url}"
+            at = addresses(recipe, environ)
+            who = " and ".join(f"{each.settings.model} at {each.base_url}" for each in at)
         view = stack.enter_context(_View(f"generate: {_count(recipe.num or 0, 'example')} from {who}, into {out}"))
         try:
             result = generate_run(recipe, out, at=at, listener=view, beside=beside)

@@ -6,7 +6,7 @@ import json
 import re
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, TypeGuard
 
 import openai
 
@@ -14,6 +14,11 @@ _UNKNOWN = re.compile(
     r"unsupported|unexpected|unrecogni[sz]ed|unknown|extra|not (?:supported|permitted|allowed)|does not support",
     re.IGNORECASE,
 )
+
+_PARTS = {
+    "prompt_tokens": ("cached_tokens", "cache_write_tokens"),
+    "completion_tokens": ("reasoning_tokens",),
+}
 
 
 def is_about(error: openai.APIStatusError, name: str) -> bool:
@@ -63,11 +68,20 @@ def seconds_to_wait(headers: Any) -> float | None:
 
 
 def usage_of(usage: object) -> dict[str, int] | None:
-    """prompt_tokens and completion_tokens, those that are whole numbers from 0; None if there are none."""
+    """prompt_tokens and completion_tokens, those that are whole numbers from 0, and of these cached_tokens,
+    cache_write_tokens and reasoning_tokens where the server counts some; None if it counts nothing."""
     if not isinstance(usage, dict):
         return None
     counts = {key: usage.get(key) for key in ("prompt_tokens", "completion_tokens")}
-    return {key: value for key, value in counts.items() if type(value) is int and value >= 0} or None
+    for whole, parts in _PARTS.items():
+        details = usage.get(f"{whole}_details")
+        counts |= {part: details.get(part) or None for part in parts} if isinstance(details, dict) else {}
+    found = {key: value for key, value in counts.items() if _is_count(value)}
+    return found if found.keys() & _PARTS.keys() else None
+
+
+def _is_count(value: object) -> TypeGuard[int]:
+    return type(value) is int and value >= 0
 
 
 def text_or_none(value: object) -> str | None:

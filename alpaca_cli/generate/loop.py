@@ -1,64 +1,54 @@
-"""The loop: keep the teacher busy until enough tasks are accepted; journal each completion before looking at it.
+"""The loop: keep the teachers busy until enough tasks are accepted; journal each completion before looking at it.
 
-It never asks a journalled request again, and asks no more at once than the missing tasks are likely to need.
+One try of a request is one task; what became of it comes back here, where it is decided: journal it, ask again after a
+pause, ask otherwise, leave it aside, or end the run.  Nothing journalled is asked again, nothing goes out that the
+budget has no room for, and no more is asked at once than the missing tasks are likely to need.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
-import signal
-import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Protocol
+from collections import Counter, deque
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from decimal import Decimal
 
-from alpaca_cli.data.journal import Completion, Journal
-from alpaca_cli.errors import TeacherError, UsageError
-from alpaca_cli.generate.prompt import RequestMaker
+from alpaca_cli.data.journal import GIVEN_UP, Completion, Journal
+from alpaca_cli.data.ledger import Ticket
+from alpaca_cli.errors import TeacherError, TeacherUnreachable, UsageError
+from alpaca_cli.generate.asks import Ask, Asks
+from alpaca_cli.generate.budget import Budget
+from alpaca_cli.generate.collapse import collapse
+from alpaca_cli.generate.failure import Failure
+from alpaca_cli.generate.interrupt import on_interrupt
+from alpaca_cli.generate.progress import Listener, Progress
+from alpaca_cli.generate.prompt import Request, RequestMaker
 from alpaca_cli.generate.replay import Replay
-from alpaca_cli.generate.teacher import Teacher
+from alpaca_cli.generate.server import Server, choose
+from alpaca_cli.generate.teacher import Reply
+from alpaca_cli.generate.throttle import Slot
+from alpaca_cli.generate.trouble import Trouble, pause
 from alpaca_cli.recipe import GenerateRecipe
 
 UNPROVEN = 4  # requests under way at most, until one has given an accepted task
+MOST_CHANGES = 12  # of parameters, for one request: more are no negotiation
+
+Outcome = tuple[Reply | Failure, TeacherError | None]
+"""What became of a try, and the error that ends the run if it is one that will not pass."""
 
 
 @dataclass(frozen=True)
-class Progress:
-    """How a run stands: what a live view shows."""
+class Sent:
+    """One try under way."""
 
-    kept: int
-    num: int
-    num_kept_before: int
-    """Accepted examples that this process found in the journal when it began."""
-    num_tasks: int
-    """Tasks looked at, accepted or refused."""
-    num_completions: int
-    """Completions in the journal."""
-    num_under_way: int
-    prompt_tokens: int
-    completion_tokens: int
-    reasons: Counter[str]
-    seconds: float
-    """Since this process began to ask."""
-
-
-class Listener(Protocol):
-    """What hears of a run while it goes on."""
-
-    def note(self, text: str) -> None:
-        """One line that the user should know."""
-
-    def retry(self, text: str) -> None:
-        """A try failed, in one line, and will be made again; there may be very many of these."""
-
-    def replaying(self, done: int, count: int) -> None:
-        """Of `count` completions in the journal, `done` have been looked at again."""
-
-    def progress(self, progress: Progress) -> None:
-        """The run has moved."""
+    ask: Ask
+    server: Server
+    ticket: Ticket
+    slot: Slot
+    """The throttle's mark for it."""
+    at: float
+    """When, by the loop's clock."""
 
 
 class Loop:
@@ -68,100 +58,185 @@ class Loop:
         self,
         recipe: GenerateRecipe,
         *,
-        teacher: Teacher,
+        servers: Sequence[Server],
         maker: RequestMaker,
         replay: Replay,
         journal: Journal,
+        budget: Budget,
         listener: Listener,
     ) -> None:
         self._recipe = recipe
-        self._teacher = teacher
+        self._servers = servers
         self._maker = maker
         self._replay = replay
         self._journal = journal
+        self._budget = budget
         self._listener = listener
         self._num_kept_before = len(replay.accepted)
         self._num_new = 0
         self._error: BaseException | None = None
         self._unrecorded: list[Completion] = []
         self._interrupted = False
-        self._under_way: set[asyncio.Task[Completion]] = set()
-        self._numbers = self._missing_numbers()
+        self._under_way: dict[asyncio.Task[Outcome], Sent] = {}
+        self._ended: deque[asyncio.Task[Outcome]] = deque()
+        self._asks = Asks(journal.completions, maker.request)
         self._tokens = Counter[str]()
         for completion in journal.completions.values():
             self._tokens.update(completion.usage or {})
-        self._began = time.monotonic()
 
     async def run(self) -> None:
         """Until enough tasks are accepted.
 
-        Raises UsageError when the journal cannot be written, TeacherError when the teacher fails for good or gives
-        nothing usable, and KeyboardInterrupt after Ctrl-C; in all cases what was under way, and so will be paid, has
-        been waited for.
+        Raises UsageError when the journal cannot be written, TeacherError when the teachers fail for good or give
+        nothing usable, LimitReached at the user's own limit, and KeyboardInterrupt after Ctrl-C; in all cases what was
+        under way, and so will be paid, has been waited for.
         """
-        with _on_interrupt(self._interrupt):
+        self._clock = asyncio.get_running_loop().time
+        self._began = self._clock()
+        longest = max(server.teacher.settings.longest_pause_s for server in self._servers)
+        self._trouble = Trouble(self._began, self._recipe.breaker_s, longest)
+        self._moved = asyncio.Event()
+        with on_interrupt(self._interrupt):
             self._listener.progress(self._progress())
-            while not self._replay.is_done:
-                self._fill()
-                if not self._under_way:
+            while not self._is_ending:
+                wait = self._fill()
+                if self._is_ending:
                     break
-                done, self._under_way = await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
-                self._take(done)
-            await self._drain()
+                await self._wait(wait)
+                self._take()
+            while self._under_way:  # it is being paid
+                await self._wait(None)
+                self._take()
         self._record_late()
+        self._listener.progress(self._progress())
+        if self._replay.is_done and not isinstance(self._error, UsageError):
+            return  # what failed was surplus: nothing is missing
         if self._interrupted and not self._unrecorded:
             raise KeyboardInterrupt
-        if self._replay.is_done and isinstance(self._error, TeacherError):
-            return  # it was a surplus request that failed: nothing is missing
         if self._error is not None:
             raise self._error
 
-    def _missing_numbers(self) -> Iterator[int]:
-        k = 0
-        while True:
-            if k not in self._journal.completions:
-                yield k
-            k += 1
+    @property
+    def _is_ending(self) -> bool:
+        return self._replay.is_done or self._error is not None or self._interrupted
 
-    def _fill(self) -> None:
-        while self._error is None and not self._interrupted and len(self._under_way) < self._room():
-            request = self._maker.request(next(self._numbers))
-            self._under_way.add(asyncio.create_task(self._teacher.ask(request)))
+    async def _wait(self, seconds: float | None) -> None:
+        """Until a try ends, Ctrl-C, or so many seconds have passed (None: until a try ends)."""
+        if self._ended:
+            return
+        self._moved.clear()
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._moved.wait(), seconds)
+
+    # --- sending -----------------------------------------------------------------------------------------------------
+
+    def _fill(self) -> float | None:
+        """Send what may be sent now; seconds until there may be more to do (None: not before a try ends)."""
+        while not self._is_ending:
+            now = self._clock()
+            is_wanted = len(self._under_way) + self._asks.num_waiting < self._room()
+            ask = self._asks.take(now, may_be_new=is_wanted)
+            if ask is None:
+                return self._asks.seconds_until_due(now)
+            server, wait = choose(self._servers, ask.request, now)
+            if server is None:
+                self._asks.put_back(ask, now)
+                return wait
+            if not self._send(ask, server):
+                self._asks.put_back(ask, now)
+                return None
+        return None
 
     def _room(self) -> int:
-        """How many requests may be under way: the first goes alone, the last are no more than are likely needed."""
+        """How many requests may be open: the first goes alone, the last are no more than are likely needed."""
         if self._num_new == 0:
-            return 1
+            return len(self._servers) + (self._asks.num_waiting > 0)  # it may be that request which cannot be answered
         if not self._replay.accepted:
-            return min(self._recipe.teacher.concurrency, UNPROVEN)
-        missing = self._replay.num - len(self._replay.accepted)
-        per_completion = max(len(self._replay.accepted), 1) / max(len(self._replay.used), 1)
-        needed = math.ceil(missing / per_completion) - self._replay.num_waiting
-        return max(1, min(self._recipe.teacher.concurrency, needed))
+            return UNPROVEN
+        return max(1, self._replay.num_needed - self._replay.num_waiting)
 
-    def _take(self, done: set[asyncio.Task[Completion]]) -> None:
-        """Journal what came, then look at it; the first failure ends the asking."""
-        for task in sorted(done, key=lambda task: task.exception() is not None):
-            error = task.exception()
-            if error is None:
-                self._record(task.result())
+    def _send(self, ask: Ask, server: Server) -> bool:
+        """Send one try, if the budget has room for its worst case."""
+        budget, request = self._budget, ask.request
+        max_tokens = server.teacher.body.max_tokens(request)
+        most = budget.most(server.price, prompt=request.text, max_tokens=max_tokens)
+        limit = budget.room(most)
+        if limit is not None:
+            if not self._under_way:  # else something may come in below its worst case
+                self._fail(budget.reached(limit, most))
+            return False
+        try:
+            ticket = budget.ledger.send(most, k=request.k)
+        except UsageError as error:
+            self._fail(error)
+            return False
+        slot = server.throttle.sent(self._clock(), server.tokens(request))
+        server.num_sent += 1
+        task = asyncio.create_task(_try(server, request))
+        self._under_way[task] = Sent(ask, server, ticket, slot, self._clock())
+        task.add_done_callback(self._on_end)
+        return True
+
+    def _on_end(self, task: asyncio.Task[Outcome]) -> None:
+        self._ended.append(task)
+        self._moved.set()
+
+    # --- taking ------------------------------------------------------------------------------------------------------
+
+    def _take(self) -> None:
+        """Look at every try that has ended: answers first, since they are paid and must be recorded."""
+        ended = [task for task in self._ended if task in self._under_way]
+        self._ended.clear()
+        failures = []
+        for task in ended:
+            sent = self._under_way.pop(task)
+            if task.cancelled():
+                continue
+            if (bug := task.exception()) is not None:
+                self._fail(bug)
+                continue
+            outcome, error = task.result()
+            if isinstance(outcome, Reply):
+                self._answered(sent, outcome)
             else:
-                self._fail(error)
+                failures.append((sent, outcome, error))
+        for sent, failure, error in failures:
+            self._failed(sent, failure, error)
         if self._num_new and self._replay.num_barren >= self._recipe.patience and not self._replay.is_done:
-            self._fail(self._barren())
+            self._fail(collapse(self._replay))
         self._listener.progress(self._progress())
 
-    def _record(self, completion: Completion) -> None:
+    def _answered(self, sent: Sent, reply: Reply) -> None:
+        server, now = sent.server, self._clock()
+        completion = replace(reply.completion, tries=sent.ask.tries + 1)
+        if len(self._servers) > 1:
+            completion = replace(completion, base_url=server.teacher.base_url)
+        is_recorded = self._record(completion)
+        if reply.is_paid:
+            is_flex = completion.tier == "flex"
+            self._budget.settle(sent.ticket, server.price, completion.usage, "flex" if is_flex else "standard")
+        else:
+            self._budget.release(sent.ticket, may_be_paid=False)
+        tokens = sum((completion.usage or {}).get(key, 0) for key in ("prompt_tokens", "completion_tokens"))
+        server.throttle.answered(sent.slot, now, tokens=tokens, headers=reply.headers)
+        if server.tier == "flex" and completion.tier not in (None, "flex") and not server.is_proven:
+            self._listener.note(f"the server answers in tier {completion.tier}, at full price, not in flex")
+        server.is_proven = True
+        self._trouble.answered(now)
+        if is_recorded:
+            self._num_new += 1
+            self._tokens.update(completion.usage or {})
+            self._replay.offer(completion)
+
+    def _record(self, completion: Completion) -> bool:
         try:
             self._journal.append(completion)
         except UsageError as error:  # a full disk, most likely
             self._unrecorded.append(completion)
             self._journal.free_reserve()
             self._fail(error)
-            return
-        self._num_new += 1
-        self._tokens.update(completion.usage or {})
-        self._replay.offer(completion)
+            return False
+        return True
 
     def _record_late(self) -> None:
         """Try once more to record what a full disk kept out: it is paid, and there may be room by now."""
@@ -174,17 +249,98 @@ class Loop:
         if lost:
             self._listener.note(f"{lost} paid answers could not be recorded and are lost")
 
+    def _failed(self, sent: Sent, failure: Failure, error: TeacherError | None) -> None:
+        ask, server, now = sent.ask, sent.server, self._clock()
+        self._budget.release(sent.ticket, may_be_paid=failure.may_be_paid)
+        if failure.kind == "busy":
+            server.throttle.refused(sent.slot, now, pause_s=failure.pause_s, headers=failure.headers)
+        elif failure.kind == "passing":
+            server.throttle.failed(sent.slot, now, timed_out=failure.timed_out)
+        else:
+            server.throttle.dropped(sent.slot)
+        ask.failed_at = now if ask.failed_at is None else ask.failed_at
+        if failure.kind == "changed" and ask.changes < MOST_CHANGES:
+            ask.changes += 1
+            self._asks.again(ask, now)
+        elif failure.kind == "too_long" and len(ask.request.seed_ids) > 1:
+            ask.request = self._maker.request(ask.request.k, len(ask.request.seed_ids) - 1)
+            self._listener.retry(f"request {ask.request.k}: {failure.message}; asking with one seed task less")
+            self._asks.again(ask, now)
+        elif error is not None and not self._may_pass(server, failure):
+            self._lose(server, error)
+            self._asks.again(ask, now)
+        else:
+            self._try_again(ask, server, failure)
+
+    def _may_pass(self, server: Server, failure: Failure) -> bool:
+        """A server that has answered may refuse one request, or its proxy may say in HTML what it does not mean."""
+        return server.is_proven and (failure.kind != "fatal" or not failure.is_spoken)
+
+    def _try_again(self, ask: Ask, server: Server, failure: Failure) -> None:
+        settings, now = server.teacher.settings, self._clock()
+        what = f"request {ask.request.k}"
+        if (failure.pause_s or 0.0) > settings.longest_pause_s:
+            minutes = (failure.pause_s or 0.0) / 60
+            self._lose(server, self._unreachable(f"told to wait {minutes:,.0f} minutes", server, failure))
+            self._asks.again(ask, now)
+            return
+        verdict = self._trouble.judge(ask, failure, now, max_tries=settings.max_tries)
+        if verdict == "leave":
+            self._leave(ask, failure)
+        elif verdict == "stop":
+            if self._trouble.answered_at is None:
+                what = f"{what} asked {_times(ask.tries)}"
+            else:
+                what = f"asking for {self._trouble.minutes(now):,.0f} minutes"
+            self._fail(self._unreachable(f"{what} without an answer", server, failure))
+        else:
+            seconds = pause(ask, failure)
+            tries = f"try {ask.tries + 1} of {settings.max_tries}" if ask.tries else "again"
+            self._listener.retry(f"{what}: {failure.message}; {tries} in {seconds:.1f} s")
+            self._asks.again(ask, now + seconds)
+
+    def _leave(self, ask: Ask, failure: Failure) -> None:
+        """Leave a request aside for good: others are answered, and it is not."""
+        request = ask.request
+        self._listener.note(f"request {request.k} left aside after {_times(ask.tries)}; last: {failure.message}")
+        completion = Completion(
+            k=request.k,
+            seed_ids=request.seed_ids,
+            prompt_sha256=request.prompt_sha256,
+            text="",
+            finish_reason=GIVEN_UP,
+            usage=None,
+            model=None,
+            request_id=None,
+            started="",
+            seconds=0.0,
+            tries=ask.tries,
+        )
+        if self._record(completion):
+            self._replay.offer(completion)
+
+    # --- ending ------------------------------------------------------------------------------------------------------
+
+    def _lose(self, server: Server, error: TeacherError) -> None:
+        """Ask a server no more; the run goes on as long as there is another."""
+        if server.lost is None:
+            server.lost = error
+            if any(other.lost is None for other in self._servers):
+                self._listener.note(f"{error}; going on with the other servers")
+            else:
+                self._fail(error)
+
+    def _unreachable(self, what: str, server: Server, failure: Failure) -> TeacherUnreachable:
+        hint = "once the server answers again, run the same command: it goes on where it stopped"
+        if failure.status == 200:
+            hint = "is this the address of an OpenAI-compatible API?  It mostly ends in /v1"
+        message = f"{what}; last: {failure.message}"
+        return TeacherUnreachable(message, where=server.teacher.base_url, hint=hint)
+
     def _fail(self, error: BaseException) -> None:
         if self._error is None:
             self._error = error
-            self._teacher.stop()
-
-    async def _drain(self) -> None:
-        """Wait for what is under way: it is being paid."""
-        self._teacher.stop()
-        while self._under_way:
-            done, self._under_way = await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
-            self._take(done)
+            self._moved.set()
 
     def _interrupt(self) -> None:
         """First Ctrl-C: ask no more, wait for what is under way.  Second: leave at once."""
@@ -193,7 +349,7 @@ class Loop:
                 task.cancel()
             raise KeyboardInterrupt
         self._interrupted = True
-        self._teacher.stop()
+        self._moved.set()
         if self._under_way:
             count = len(self._under_way)
             answers = "an answer" if count == 1 else f"{count} answers"
@@ -201,29 +357,9 @@ class Loop:
                 f"waiting for {answers} under way; Ctrl-C again leaves at once, though they may be paid"
             )
 
-    def _barren(self) -> TeacherError:
-        """Completion after completion without an accepted task; the count goes over the journal, so that running the
-        same command again asks one more and no further patience."""
-        count = self._replay.num_barren
-        first = self._replay.used[-count].k
-        found = Counter(refused.reason for refused in self._replay.refused if refused.k >= first)
-        reasons = ", ".join(f"{reason} {number:,}" for reason, number in found.most_common(4))
-        last = " ".join(self._replay.used[-1].text.split())
-        hint = (
-            "look at journal.jsonl; a model that does not follow the prompt needs another --prompt or --model "
-            "(a base model: --set teacher.api=completions), in another --out"
-        )
-        if found and found.most_common(1)[0][0] == "truncated":
-            hint = "answers end before a task does: raise --set teacher.max_tokens, in another --out"
-        excerpt = f"{last[:160]}..." if len(last) > 160 else last
-        return TeacherError(
-            f"{count} completions in a row gave no accepted task ({reasons or 'no task was found in them'}); "
-            f"the last one reads: {excerpt!r}",
-            hint=hint,
-        )
-
     def _progress(self) -> Progress:
-        replay = self._replay
+        replay, ledger = self._replay, self._budget.ledger
+        is_priced = all(server.price is not None for server in self._servers)
         return Progress(
             kept=len(replay.accepted),
             num=replay.num,
@@ -231,25 +367,32 @@ class Loop:
             num_tasks=len(replay.accepted) + len(replay.refused),
             num_completions=len(self._journal.completions),
             num_under_way=len(self._under_way),
+            num_requests=ledger.num_requests,
+            limit=sum(int(server.throttle.limit) for server in self._servers if server.lost is None),
             prompt_tokens=self._tokens["prompt_tokens"],
             completion_tokens=self._tokens["completion_tokens"],
             reasons=Counter(replay.reasons),
-            seconds=time.monotonic() - self._began,
+            seconds=self._clock() - self._began,
+            spent=ledger.spent if is_priced else None,
+            expected=self._expected() if is_priced else None,
+            oldest_s=max((self._clock() - sent.at for sent in self._under_way.values()), default=0.0),
         )
 
+    def _expected(self) -> Decimal | None:
+        """What the run will have cost, if what is missing costs as much a request as what there is did."""
+        replay, num = self._replay, len(self._journal.completions)
+        if not replay.accepted or not num:
+            return None
+        return self._budget.ledger.spent * (num + max(0, replay.num_needed - replay.num_waiting)) / num
 
-@contextmanager
-def _on_interrupt(react: Callable[[], None]) -> Iterator[None]:
-    """Ctrl-C, and SIGTERM as schedulers send it, call `react` in the event loop, where platform and thread allow."""
-    loop = asyncio.get_running_loop()
-    try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, react)
-    except (NotImplementedError, ValueError, RuntimeError):
-        yield  # Windows, or not the main thread: Ctrl-C keeps its usual meaning
-        return
-    try:
-        yield
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
+
+async def _try(server: Server, request: Request) -> Outcome:
+    """Ask once; a failure that will not pass is explained, which may ask the server for its models."""
+    outcome = await server.teacher.ask(request)
+    if isinstance(outcome, Reply) or outcome.kind not in ("fatal", "rejected", "too_long"):
+        return outcome, None
+    return outcome, await server.teacher.refused(outcome)
+
+
+def _times(count: int) -> str:
+    return {1: "once", 2: "twice"}.get(count, f"{count} times")

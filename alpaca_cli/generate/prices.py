@@ -22,6 +22,8 @@ from alpaca_cli.yamlfile import Settings
 _PATH = Path(__file__).with_name("prices.yaml")
 _SNAPSHOT = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 
+Tier = Literal["standard", "flex", "batch"]
+
 _Usd = Annotated[Decimal, Field(gt=0)]
 _Factor = Annotated[Decimal, Field(gt=0, le=1)]
 
@@ -50,7 +52,7 @@ class Price:
         completion_tokens: int,
         cached_tokens: int = 0,
         cache_write_tokens: int = 0,
-        tier: Literal["standard", "flex", "batch"] = "standard",
+        tier: Tier = "standard",
     ) -> Decimal:
         """Exact USD.  Cached and written tokens are parts of the prompt: what is told beyond it is not counted.
 
@@ -69,6 +71,14 @@ class Price:
             + completion_tokens * self.output
         )
         return (millionths * factor).scaleb(-6)
+
+    def most(self, *, prompt_tokens: int, completion_tokens: int, tier: Tier = "standard") -> Decimal:
+        """What so many tokens cost at most, in USD: none read from a cache, all written to it where that is dearer."""
+        is_dearer = self.cache_write is not None and self.cache_write > self.input
+        written = prompt_tokens if is_dearer else 0
+        return self.cost(
+            prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, cache_write_tokens=written, tier=tier
+        )
 
 
 class _Model(Settings):

@@ -41,9 +41,9 @@ class RequestMaker:
     num_seeds: int
     seed: int
 
-    def request(self, k: int) -> Request:
-        """The request of number k, from 0."""
-        tasks = draw(self.seed_tasks, self.num_seeds, f"{self.seed}:{k}")
+    def request(self, k: int, num_seeds: int | None = None) -> Request:
+        """The request of number k, from 0; with the first `num_seeds` of its seed tasks where a context is short."""
+        tasks = draw(self.seed_tasks, self.num_seeds, f"{self.seed}:{k}")[:num_seeds]
         text = render(self.prompt, tasks, self.num_tasks)
         return Request(k, tuple(task.id for task in tasks), text, len(tasks) + 1)
 

@@ -6,6 +6,7 @@ function of the recipe, the seeds and the completions alone, whatever the concur
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alpaca_cli.data.example import Example, SeedTask
-from alpaca_cli.data.journal import Completion
+from alpaca_cli.data.journal import GIVEN_UP, Completion
 from alpaca_cli.dedup.pool import Block, Pool
 from alpaca_cli.generate.parse import Task, parse
 from alpaca_cli.generate.rules import RULES, refuse
@@ -87,6 +88,12 @@ class Replay:
         """Completions that came out of order and wait for an earlier one, or came after the end."""
         return len(self._waiting)
 
+    @property
+    def num_needed(self) -> int:
+        """How many further completions are likely needed, at the rate at which they gave accepted tasks so far."""
+        missing = max(0, self.num - len(self.accepted))
+        return math.ceil(missing * max(len(self.used), 1) / max(len(self.accepted), 1))
+
     def offer(self, completion: Completion) -> None:
         """Take a completion, and look at all whose turn has come."""
         self._waiting[completion.k] = completion
@@ -107,7 +114,8 @@ class Replay:
                 self._refuse(Refused(completion.k, task, reason))
             else:
                 self._judge_novelty(block, index, task, completion.k)
-        self.num_barren = 0 if len(self.accepted) > before else self.num_barren + 1
+        if completion.finish_reason != GIVEN_UP:  # which says nothing of what the teacher gives
+            self.num_barren = 0 if len(self.accepted) > before else self.num_barren + 1
 
     def _refuse(self, refused: Refused) -> None:
         self.refused.append(refused)

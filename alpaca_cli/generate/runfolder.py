@@ -5,6 +5,7 @@ recipe.resolved.yaml   what the run does; with the two copies below it can be ru
 prompt.txt, seed_tasks.jsonl
 versions.json          the versions of Python and of the packages the result hangs on, when it began
 journal.jsonl          every completion: the truth; never rewritten
+ledger.jsonl           every request, before it is sent, and what it cost
 alpaca_data.json       the accepted examples      ─┐
 provenance.jsonl       where each comes from       │  pure functions of the files above: the same bytes
 refused.jsonl          the others, with reasons    │  whatever the concurrency, the crashes and the resumes
@@ -32,23 +33,23 @@ from alpaca_cli.generate.inputs import Inputs
 from alpaca_cli.generate.replay import REASONS, Replay
 from alpaca_cli.recipe import GenerateRecipe
 
-RECIPE, PROMPT, SEEDS, VERSIONS, JOURNAL = (
-    "recipe.resolved.yaml",
-    "prompt.txt",
-    "seed_tasks.jsonl",
-    "versions.json",
-    "journal.jsonl",
-)
+RECIPE, PROMPT, SEEDS, VERSIONS = "recipe.resolved.yaml", "prompt.txt", "seed_tasks.jsonl", "versions.json"
+JOURNAL, LEDGER = "journal.jsonl", "ledger.jsonl"
 DATASET, PROVENANCE, REFUSED, REPORT = "alpaca_data.json", "provenance.jsonl", "refused.jsonl", "report.json"
 _MADE = (DATASET, PROVENANCE, REFUSED)
 _LOCK = ".lock"
-_OURS = frozenset([RECIPE, PROMPT, SEEDS, VERSIONS, JOURNAL, DATASET, PROVENANCE, REFUSED, REPORT, RESERVE, _LOCK])
+_OURS = frozenset(
+    [RECIPE, PROMPT, SEEDS, VERSIONS, JOURNAL, LEDGER, DATASET, PROVENANCE, REFUSED, REPORT, RESERVE, _LOCK]
+)
 # What may differ when a run is taken up again, because it changes how a result comes and not what it is.  A server
 # that moved to another address is the same teacher; that it moved is told.
 _FREE = frozenset(
-    ["num", "patience", "seeds", "prompt.file"]  # seeds and prompt are compared by their bytes
-    + [f"teacher.{key}" for key in ("base_url", "api_key_env", "timeout_s", "max_tries", "concurrency")]
+    ["num", "patience", "breaker_s", "max_cost", "max_requests", "license", "teachers"]
+    + ["seeds", "prompt.file"]  # these two are compared by their bytes
+    + [f"teacher.{key}" for key in ("base_url", "api_key_env", "tier", "timeout_s", "max_tries", "longest_pause_s")]
+    + ["teacher.concurrency"]
 )
+_FREE_PARTS = ("teacher.price",)
 
 
 class RunFolder:
@@ -63,6 +64,11 @@ class RunFolder:
     def journal_path(self) -> Path:
         """Where the completions are."""
         return self.path / JOURNAL
+
+    @property
+    def ledger_path(self) -> Path:
+        """Where it stands what was sent, and what it cost."""
+        return self.path / LEDGER
 
     @property
     def dataset_path(self) -> Path:
@@ -207,7 +213,7 @@ def _check_same(path: Path, recipe: GenerateRecipe, inputs: Inputs) -> list[str]
     differences = [
         f"{key}: {_short(old.get(key))} there, {_short(new.get(key))} now"
         for key in sorted(old | new)
-        if key not in _FREE and old.get(key) != new.get(key)
+        if key not in _FREE and not key.startswith(_FREE_PARTS) and old.get(key) != new.get(key)
     ]
     if read_bytes(path / PROMPT) != f"{inputs.prompt}\n".encode():
         differences.append("prompt: another text")
@@ -227,6 +233,9 @@ def _check_same(path: Path, recipe: GenerateRecipe, inputs: Inputs) -> list[str]
             hint="raise --num, or choose another folder with --out",
         )
     notes = []
+    models = [sorted({settings.model or "" for settings, _ in each.servers()}) for each in (before, recipe)]
+    if models[0] != models[1]:
+        notes.append(f"the teachers' models were {', '.join(models[0])}, and are {', '.join(models[1])} now")
     if before.teacher.base_url != recipe.teacher.base_url:
         notes.append(f"the teacher was at {before.teacher.base_url}, and is at {recipe.teacher.base_url} now")
     if changed := _changed_versions(path):

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,13 @@ FULL = Completion(
     seconds=1.25,
     tries=3,
     left_out=("stop",),
+    max_tokens=900,
+    tier="flex",
+    base_url="http://localhost:8000/v1",
 )
+
+
+REQUIRED = [name for name in asdict(FULL) if name not in ("tries", "left_out", "max_tokens", "tier", "base_url")]
 
 
 def write(path: Path, *completions: Completion) -> list[bytes]:
@@ -183,7 +189,7 @@ def test_a_bad_line_in_the_middle_is_told_with_its_number_and_nothing_is_changed
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        *[({name: "LEFT OUT"}, f"{name}: missing") for name in asdict(FULL) if name not in ("tries", "left_out")],
+        *[({name: "LEFT OUT"}, f"{name}: missing") for name in REQUIRED],
         ({"k": "7"}, "k: expected a whole number, found a string"),
         ({"k": True}, "k: expected a whole number, found a boolean"),
         ({"k": 1.0}, "k: expected a whole number, found a number"),
@@ -215,9 +221,9 @@ def test_a_missing_or_wrong_value_is_named(tmp_path: Path, changes: dict[str, An
 
 def test_unknown_keys_are_passed_over_and_new_ones_have_defaults(tmp_path: Path) -> None:
     path = tmp_path / "j"
-    path.write_bytes(line(logprobs=[1], tries="LEFT OUT", left_out="LEFT OUT", seconds=2))
+    path.write_bytes(line(logprobs=[1], seconds=2, **dict.fromkeys(set(asdict(FULL)) - {*REQUIRED}, "LEFT OUT")))
 
-    assert read(path) == {7: replace(FULL, seconds=2, tries=1, left_out=())}
+    assert read(path) == {7: Completion(**{name: getattr(FULL, name) for name in REQUIRED} | {"seconds": 2})}
 
 
 def test_of_two_answers_to_one_request_the_first_counts_before_and_after_reopening(tmp_path: Path) -> None:

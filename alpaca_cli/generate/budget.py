@@ -1,0 +1,90 @@
+"""The budget: no request goes out unless its worst case fits below the cap, with everything sent before it.
+
+The worst case of a request is one token for each byte of its prompt (no tokenizer makes more of a text) with what a
+chat template may add, and as many new tokens as it allows, at the standard price.  What failed without a word about
+its cost counts at its worst, since a server may have done the work and charged for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from decimal import Decimal
+
+from alpaca_cli.data.ledger import Ledger, Ticket
+from alpaca_cli.errors import LimitReached, UsageError
+from alpaca_cli.generate.prices import Price, Tier
+
+TEMPLATE_TOKENS = 64
+"""Room for what a chat template adds to a prompt."""
+
+
+class Budget:
+    """What a run may spend and has spent.  `max_cost` is in USD; None: no limit.
+
+    A server that counts more tokens than the worst case raises the worst case of all that follow (`surcharge`), since
+    it does not keep to its limits.
+    """
+
+    def __init__(self, ledger: Ledger, *, max_cost: Decimal | None = None, max_requests: int | None = None) -> None:
+        self.ledger = ledger
+        self.max_cost = max_cost
+        self.max_requests = max_requests
+        self.surcharge = Decimal(1)
+        self.is_priced = True
+        """Whether every request had a price."""
+
+    def most(self, price: Price | None, *, prompt: str, max_tokens: int, tier: Tier = "standard") -> Decimal:
+        """USD that one request costs at most; 0 without a price."""
+        if price is None:
+            return Decimal(0)
+        tokens = len(prompt.encode("utf-8", "surrogatepass")) + TEMPLATE_TOKENS
+        return self.surcharge * price.most(prompt_tokens=tokens, completion_tokens=max_tokens, tier=tier)
+
+    def room(self, most: Decimal, *, num_requests: int = 1) -> str | None:
+        """None if there is room for so much more; else the limit in the way: `max_cost` or `max_requests`."""
+        if self.max_requests is not None and self.ledger.num_requests + num_requests > self.max_requests:
+            return "max_requests"
+        if self.max_cost is not None and self.ledger.spent + self.ledger.reserved + most > self.max_cost:
+            return "max_cost"
+        return None
+
+    def settle(
+        self, ticket: Ticket, price: Price | None, usage: Mapping[str, int] | None, tier: Tier = "standard"
+    ) -> None:
+        """An answer came, with the server's own count of its tokens or without."""
+        if price is None:
+            self.is_priced = False
+            self._settle(ticket, Decimal(0))
+        elif usage is None or not {"prompt_tokens", "completion_tokens"} <= usage.keys():
+            self._settle(ticket, None)
+        else:
+            if tier == "flex" and price.flex_factor is None:
+                tier = "standard"
+            cost = price.cost(
+                prompt_tokens=usage["prompt_tokens"],
+                completion_tokens=usage["completion_tokens"],
+                cached_tokens=usage.get("cached_tokens", 0),
+                cache_write_tokens=usage.get("cache_write_tokens", 0),
+                tier=tier,
+            )
+            if ticket.most and cost > ticket.most:
+                self.surcharge = max(self.surcharge, self.surcharge * cost / ticket.most)
+            self._settle(ticket, cost)
+
+    def reached(self, limit: str, most: Decimal) -> LimitReached:
+        """The clean stop at a limit that `room` found in the way of one more request."""
+        if limit == "max_requests":
+            return LimitReached(f"--max-requests {self.max_requests:,} reached", limit=limit)
+        spent, cap = self.ledger.spent + self.ledger.reserved, self.max_cost
+        return LimitReached(
+            f"--max-cost {cap} reached: ${spent:.4f} are spent, and one more request may cost ${most:.4f}", limit=limit
+        )
+
+    def release(self, ticket: Ticket, *, may_be_paid: bool) -> None:
+        """No answer came; `may_be_paid` unless it is sure that the server charges nothing."""
+        self._settle(ticket, None if may_be_paid else Decimal(0))
+
+    def _settle(self, ticket: Ticket, cost: Decimal | None) -> None:
+        with suppress(UsageError):  # a full disk, which the journal tells: it goes on counting at its worst
+            self.ledger.settle(ticket, cost)
