@@ -21,6 +21,8 @@ class Ask:
     """How often it was asked in other words, because the server refused a parameter."""
     failed_at: float | None = None
     """When its first try failed, by the loop's clock."""
+    failed_by: object = None
+    """The server of the last try, which another is preferred to."""
 
 
 class Asks:

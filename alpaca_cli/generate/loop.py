@@ -14,28 +14,27 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from alpaca_cli.data.journal import GIVEN_UP, Completion, Journal
+from alpaca_cli.data.journal import Completion, Journal
 from alpaca_cli.data.ledger import Ticket
-from alpaca_cli.errors import TeacherError, TeacherUnreachable, UsageError
+from alpaca_cli.errors import TeacherError, UsageError
 from alpaca_cli.generate.asks import Ask, Asks
 from alpaca_cli.generate.budget import Budget
 from alpaca_cli.generate.collapse import collapse
 from alpaca_cli.generate.failure import Failure
 from alpaca_cli.generate.interrupt import on_interrupt
 from alpaca_cli.generate.progress import Listener, Progress
-from alpaca_cli.generate.prompt import Request, RequestMaker
+from alpaca_cli.generate.prompt import RequestMaker
+from alpaca_cli.generate.recorder import Recorder, given_up
 from alpaca_cli.generate.replay import Replay
-from alpaca_cli.generate.server import Server, choose
+from alpaca_cli.generate.server import Outcome, Server, choose
 from alpaca_cli.generate.teacher import Reply
 from alpaca_cli.generate.throttle import Slot
-from alpaca_cli.generate.trouble import Trouble, pause
+from alpaca_cli.generate.trouble import Trouble, pause, times, unreachable
 from alpaca_cli.recipe import GenerateRecipe
 
 UNPROVEN = 4  # requests under way at most, until one has given an accepted task
+LIVE_S = 5.0
 MOST_CHANGES = 12  # of parameters, for one request: more are no negotiation
-
-Outcome = tuple[Reply | Failure, TeacherError | None]
-"""What became of a try, and the error that ends the run if it is one that will not pass."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ class Loop:
         self._num_kept_before = len(replay.accepted)
         self._num_new = 0
         self._error: BaseException | None = None
-        self._unrecorded: list[Completion] = []
+        self._recorder = Recorder(journal)
         self._interrupted = False
         self._under_way: dict[asyncio.Task[Outcome], Sent] = {}
         self._ended: deque[asyncio.Task[Outcome]] = deque()
@@ -107,11 +106,12 @@ class Loop:
             while self._under_way:  # it is being paid
                 await self._wait(None)
                 self._take()
-        self._record_late()
+        if lost := self._recorder.record_late():
+            self._listener.note(f"{lost} paid answers could not be recorded and are lost")
         self._listener.progress(self._progress())
         if self._replay.is_done and not isinstance(self._error, UsageError):
             return  # what failed was surplus: nothing is missing
-        if self._interrupted and not self._unrecorded:
+        if self._interrupted and not isinstance(self._error, UsageError):
             raise KeyboardInterrupt
         if self._error is not None:
             raise self._error
@@ -121,12 +121,12 @@ class Loop:
         return self._replay.is_done or self._error is not None or self._interrupted
 
     async def _wait(self, seconds: float | None) -> None:
-        """Until a try ends, Ctrl-C, or so many seconds have passed (None: until a try ends)."""
+        """Until a try ends, Ctrl-C, or so many seconds have passed; and not so long that a live view would stand."""
         if self._ended:
             return
         self._moved.clear()
         with suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._moved.wait(), seconds)
+            await asyncio.wait_for(self._moved.wait(), min(LIVE_S, LIVE_S if seconds is None else seconds))
 
     # --- sending -----------------------------------------------------------------------------------------------------
 
@@ -138,7 +138,7 @@ class Loop:
             ask = self._asks.take(now, may_be_new=is_wanted)
             if ask is None:
                 return self._asks.seconds_until_due(now)
-            server, wait = choose(self._servers, ask.request, now)
+            server, wait = choose(self._servers, ask, now)
             if server is None:
                 self._asks.put_back(ask, now)
                 return wait
@@ -172,7 +172,7 @@ class Loop:
             return False
         slot = server.throttle.sent(self._clock(), server.tokens(request))
         server.num_sent += 1
-        task = asyncio.create_task(_try(server, request))
+        task = asyncio.create_task(server.ask(request))
         self._under_way[task] = Sent(ask, server, ticket, slot, self._clock())
         task.add_done_callback(self._on_end)
         return True
@@ -221,7 +221,7 @@ class Loop:
         server.throttle.answered(sent.slot, now, tokens=tokens, headers=reply.headers)
         if server.tier == "flex" and completion.tier not in (None, "flex") and not server.is_proven:
             self._listener.note(f"the server answers in tier {completion.tier}, at full price, not in flex")
-        server.is_proven = True
+        server.answered()
         self._trouble.answered(now)
         if is_recorded:
             self._num_new += 1
@@ -229,25 +229,10 @@ class Loop:
             self._replay.offer(completion)
 
     def _record(self, completion: Completion) -> bool:
-        try:
-            self._journal.append(completion)
-        except UsageError as error:  # a full disk, most likely
-            self._unrecorded.append(completion)
-            self._journal.free_reserve()
+        error = self._recorder.record(completion)
+        if error is not None:
             self._fail(error)
-            return False
-        return True
-
-    def _record_late(self) -> None:
-        """Try once more to record what a full disk kept out: it is paid, and there may be room by now."""
-        lost = 0
-        for completion in self._unrecorded:
-            try:
-                self._journal.append(completion)
-            except UsageError:
-                lost += 1
-        if lost:
-            self._listener.note(f"{lost} paid answers could not be recorded and are lost")
+        return error is None
 
     def _failed(self, sent: Sent, failure: Failure, error: TeacherError | None) -> None:
         ask, server, now = sent.ask, sent.server, self._clock()
@@ -256,9 +241,11 @@ class Loop:
             server.throttle.refused(sent.slot, now, pause_s=failure.pause_s, headers=failure.headers)
         elif failure.kind == "passing":
             server.throttle.failed(sent.slot, now, timed_out=failure.timed_out)
+            server.failed(now)
         else:
             server.throttle.dropped(sent.slot)
         ask.failed_at = now if ask.failed_at is None else ask.failed_at
+        ask.failed_by = server
         if failure.kind == "changed" and ask.changes < MOST_CHANGES:
             ask.changes += 1
             self._asks.again(ask, now)
@@ -281,7 +268,7 @@ class Loop:
         what = f"request {ask.request.k}"
         if (failure.pause_s or 0.0) > settings.longest_pause_s:
             minutes = (failure.pause_s or 0.0) / 60
-            self._lose(server, self._unreachable(f"told to wait {minutes:,.0f} minutes", server, failure))
+            self._lose(server, unreachable(f"told to wait {minutes:,.0f} minutes", server.teacher.base_url, failure))
             self._asks.again(ask, now)
             return
         verdict = self._trouble.judge(ask, failure, now, max_tries=settings.max_tries)
@@ -289,10 +276,10 @@ class Loop:
             self._leave(ask, failure)
         elif verdict == "stop":
             if self._trouble.answered_at is None:
-                what = f"{what} asked {_times(ask.tries)}"
+                what = f"{what} asked {times(ask.tries)}"
             else:
                 what = f"asking for {self._trouble.minutes(now):,.0f} minutes"
-            self._fail(self._unreachable(f"{what} without an answer", server, failure))
+            self._fail(unreachable(f"{what} without an answer", server.teacher.base_url, failure))
         else:
             seconds = pause(ask, failure)
             tries = f"try {ask.tries + 1} of {settings.max_tries}" if ask.tries else "again"
@@ -302,20 +289,8 @@ class Loop:
     def _leave(self, ask: Ask, failure: Failure) -> None:
         """Leave a request aside for good: others are answered, and it is not."""
         request = ask.request
-        self._listener.note(f"request {request.k} left aside after {_times(ask.tries)}; last: {failure.message}")
-        completion = Completion(
-            k=request.k,
-            seed_ids=request.seed_ids,
-            prompt_sha256=request.prompt_sha256,
-            text="",
-            finish_reason=GIVEN_UP,
-            usage=None,
-            model=None,
-            request_id=None,
-            started="",
-            seconds=0.0,
-            tries=ask.tries,
-        )
+        self._listener.note(f"request {request.k} left aside after {times(ask.tries)}; last: {failure.message}")
+        completion = given_up(request, ask.tries)
         if self._record(completion):
             self._replay.offer(completion)
 
@@ -329,13 +304,6 @@ class Loop:
                 self._listener.note(f"{error}; going on with the other servers")
             else:
                 self._fail(error)
-
-    def _unreachable(self, what: str, server: Server, failure: Failure) -> TeacherUnreachable:
-        hint = "once the server answers again, run the same command: it goes on where it stopped"
-        if failure.status == 200:
-            hint = "is this the address of an OpenAI-compatible API?  It mostly ends in /v1"
-        message = f"{what}; last: {failure.message}"
-        return TeacherUnreachable(message, where=server.teacher.base_url, hint=hint)
 
     def _fail(self, error: BaseException) -> None:
         if self._error is None:
@@ -384,15 +352,3 @@ class Loop:
         if not replay.accepted or not num:
             return None
         return self._budget.ledger.spent * (num + max(0, replay.num_needed - replay.num_waiting)) / num
-
-
-async def _try(server: Server, request: Request) -> Outcome:
-    """Ask once; a failure that will not pass is explained, which may ask the server for its models."""
-    outcome = await server.teacher.ask(request)
-    if isinstance(outcome, Reply) or outcome.kind not in ("fatal", "rejected", "too_long"):
-        return outcome, None
-    return outcome, await server.teacher.refused(outcome)
-
-
-def _times(count: int) -> str:
-    return {1: "once", 2: "twice"}.get(count, f"{count} times")

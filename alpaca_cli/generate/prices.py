@@ -73,11 +73,11 @@ class Price:
         return (millionths * factor).scaleb(-6)
 
     def most(self, *, prompt_tokens: int, completion_tokens: int, tier: Tier = "standard") -> Decimal:
-        """What so many tokens cost at most, in USD: none read from a cache, all written to it where that is dearer."""
-        is_dearer = self.cache_write is not None and self.cache_write > self.input
-        written = prompt_tokens if is_dearer else 0
-        return self.cost(
-            prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, cache_write_tokens=written, tier=tier
+        """What so many tokens cost at most, in USD: the prompt read from a cache or written to it, whatever is dearest."""
+        ways: tuple[dict[str, int], ...] = ({}, {"cached_tokens": prompt_tokens}, {"cache_write_tokens": prompt_tokens})
+        return max(
+            self.cost(prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, tier=tier, **way)
+            for way in ways
         )
 
 

@@ -11,6 +11,7 @@ import random
 from dataclasses import dataclass
 from typing import Literal
 
+from alpaca_cli.errors import TeacherUnreachable
 from alpaca_cli.generate.asks import Ask
 from alpaca_cli.generate.failure import Failure
 
@@ -38,7 +39,7 @@ class Trouble:
             ask.tries += 1
         first = ask.failed_at = now if ask.failed_at is None else ask.failed_at
         since = now if self._since is None else self._since
-        self._since = max(since, now + (failure.pause_s or 0.0))
+        self._since = since if failure.pause_s is None else max(since, now + failure.pause_s)
         if ask.tries >= max_tries:
             if self.answered_at is None:
                 return "stop"
@@ -57,3 +58,16 @@ def pause(ask: Ask, failure: Failure) -> float:
     less than the server asked for."""
     doubled = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** max(ask.tries - 1, 0))
     return max(doubled * (1 - random.random() / 4), failure.pause_s or 0.0)
+
+
+def unreachable(what: str, base_url: str, failure: Failure) -> TeacherUnreachable:
+    """The error that ends a run for want of answers."""
+    hint = "once the server answers again, run the same command: it goes on where it stopped"
+    if failure.status == 200:
+        hint = "is this the address of an OpenAI-compatible API?  It mostly ends in /v1"
+    return TeacherUnreachable(f"{what}; last: {failure.message}", where=base_url, hint=hint)
+
+
+def times(count: int) -> str:
+    """How often, in words."""
+    return {1: "once", 2: "twice"}.get(count, f"{count} times")
