@@ -81,7 +81,7 @@ def test_pauses_that_a_server_asks_for_are_not_counted_but_end_some_time() -> No
 
 
 def test_pauses_grow_with_jitter_up_to_a_bound_and_are_no_shorter_than_asked_for() -> None:
-    for tries in range(0, 30):
+    for tries in range(30):
         base = min(LONGEST_PAUSE_S, 0.5 * 2 ** max(tries - 1, 0))
         seconds = pause(ask(tries=tries), BROKEN)
 
