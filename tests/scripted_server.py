@@ -57,6 +57,34 @@ def tasks(*instructions: str, first: int = 4) -> str:
     return "###\n".join(parts)
 
 
+VERBS = ["Explain", "Describe", "List", "Compare", "Summarize", "Invent", "Translate", "Sort", "Rewrite", "Count"]
+THINGS = [
+    "gravel",
+    "violins",
+    "harbours",
+    "thunder",
+    "marmalade",
+    "glaciers",
+    "ledgers",
+    "kites",
+    "walnuts",
+    "lanterns",
+]
+
+
+def distinct(number: int) -> str:
+    """Instruction number `number`, unlike all others."""
+    words = [f"w{number * 7 + step}x" for step in range(4)]
+    return f"{VERBS[number % 10]} {THINGS[number // 10 % 10]} {' '.join(words)} please."
+
+
+def by_seeds(number: int, body: dict[str, Any]) -> Answer:
+    """A deterministic teacher: three tasks that depend on the prompt alone."""
+    key = sum(body["messages"][0]["content"].encode()) % 100_003
+    usage = {"prompt_tokens": 10, "completion_tokens": 20, "total_tokens": 30}
+    return chat(tasks(*(distinct(key * 3 + part) for part in range(3))), usage=usage)
+
+
 @contextmanager
 def serving(script: Script) -> Iterator[Seen]:
     """Run a server whose POSTs are answered by `script(number of the request from 0, its JSON body)`."""

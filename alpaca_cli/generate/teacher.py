@@ -108,14 +108,13 @@ class Teacher:
             else:
                 return self._clean(self._failure(error, request, body))
         else:
-            if len(self._api_key) >= SHORTEST_SECRET_IN_TEXT:
-                answer = answer.replace(self._api_key.encode(), b"***")
+            answer, name = self._struck(answer), self._struck(headers.get("x-request-id", "").encode()).decode()
             read = fields_of(answer)
             if read is None:
                 message = f"not a completion: {excerpt(answer)}"
                 return self._clean(Failure(message, "passing", may_be_paid=True, status=200, is_spoken=False))
             found = read
-            found["request_id"] = headers.get("x-request-id") or found["request_id"]
+            found["request_id"] = name or found["request_id"]
         completion = Completion(
             k=request.k,
             seed_ids=request.seed_ids,
@@ -175,6 +174,12 @@ class Teacher:
             return [model.id async for model in self.client.with_options(timeout=5).models.list()][:10]
         except (openai.OpenAIError, AttributeError, TypeError, ValueError):
             return []  # only a help for the message of another error
+
+    def _struck(self, answer: bytes) -> bytes:
+        """What a server sent, the key struck out, if it is long enough to be one."""
+        return (
+            answer.replace(self._api_key.encode(), b"***") if len(self._api_key) >= SHORTEST_SECRET_IN_TEXT else answer
+        )
 
     def _clean(self, failure: Failure) -> Failure:
         return replace(failure, message=self.clean(failure.message))
