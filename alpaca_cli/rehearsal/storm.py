@@ -5,14 +5,16 @@ A storm may be written as a YAML file, of which every key is a field here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, field_validator
 
+from alpaca_cli import yamlfile
 from alpaca_cli.rehearsal.faults import BATCH_FAULTS, FAULTS, OPTIONAL_PARAMETERS, PASSING, ROW_FAULTS, UPLOAD_FAULTS
-from alpaca_cli.yamlfile import Settings
+from alpaca_cli.yamlfile import Document, Settings
 
 CALM_WORD = "ok"
 
@@ -118,3 +120,14 @@ CALM = Storm()
 def storm_of(rate: float) -> Storm:
     """Every passing fault equally often, in `rate` (0 to 1) of the requests together."""
     return Storm(rates=dict.fromkeys(PASSING, rate / len(PASSING)))
+
+
+def read_storm(script: Path | None, flags: Sequence[tuple[str, tuple[str, ...], object]]) -> Storm:
+    """The storm of a YAML file, or a calm, after what flags say: each with its name, which field it sets, and to what.
+
+    Raises UsageError for a file or a flag that says something impossible, naming the place.
+    """
+    document = Document(Path(), {}, None) if script is None else yamlfile.read(script)
+    for flag, keys, value in flags:
+        document.put(keys, value, source=flag)
+    return document.check(Storm)
