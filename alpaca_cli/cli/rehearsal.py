@@ -77,7 +77,7 @@ def rehearsal(
     """
     from alpaca_cli.rehearsal.faults import PASSING
     from alpaca_cli.rehearsal.server import RehearsalServer
-    from alpaca_cli.rehearsal.storm import CALM, read_storm
+    from alpaca_cli.rehearsal.storm import read_storm
 
     flags: Flags = []
     if faults is not None:
@@ -95,9 +95,10 @@ def rehearsal(
     with RehearsalServer(port, seed=seed, latency_s=latency, storm=storm) as server:
         screen.emit(server.base_url)
         screen.say("the rehearsal teacher: tasks composed by rule, no intelligence; loopback only.  Ctrl-C ends it.")
-        if storm != CALM:
-            chosen = ", ".join(storm.model_dump(exclude_defaults=True))
-            screen.say(f"a storm: faults in {sum(storm.rates.values()):.0%} of the requests; what is set: {chosen}")
+        if storm.rates:
+            screen.say(f"faults in {sum(storm.rates.values()):.0%} of the requests")
+        if limits := sorted(storm.model_fields_set - {"rates"}):
+            screen.say(f"a storm is on, by: {', '.join(limits)}")
         screen.say(f"try: alpaca generate --num 200 --base-url {server.base_url} --model rehearsal")
         server.serve_forever()
 
