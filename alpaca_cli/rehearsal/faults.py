@@ -49,6 +49,24 @@ FATAL = ("insufficient_quota", "model_not_found", "model_retired", "wrong_key", 
 PASSING = tuple(name for name in FAULTS if name not in FATAL and name != "context_length")
 """Faults that a run can live through; `context_length` hangs on the request, and would come back each time."""
 
+BATCH_FAULTS = {
+    "create_500": "500 to its creation, and no batch",
+    "lost_batch": "it is created, and the connection is closed without saying so",
+    "token_limit": "it fails: too many tokens are enqueued",
+    "expired": "it expires with half of its rows done",
+    "cancelled": "it is cancelled with half of its rows done",
+    "late_output": "its files are not named when it is first said to be completed",
+    "poll_503": "503 to the first look at it",
+    "download_502": "502 to the first download of its output",
+}
+"""What a whole batch can meet."""
+UPLOAD_FAULTS = {"lost_upload": "the file is kept, and the connection is closed without saying so"}
+ROW_FAULTS = (
+    *("error_500", "error_503", "rate_limit", "content_filter", "content_filter_finish", "truncated", "duplicates"),
+    *("refusal", "markdown", "missing_usage", "null_usage"),
+)
+"""The faults that a row of a batch can meet."""
+
 OPTIONAL_PARAMETERS = (
     *("temperature", "top_p", "stop", "logit_bias", "reasoning_effort", "max_tokens", "max_completion_tokens"),
 )

@@ -10,7 +10,9 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
-from alpaca_cli.rehearsal import protocol
+from alpaca_cli.rehearsal import filing, protocol
+from alpaca_cli.rehearsal.files import LARGEST_FILE, StoredFile
+from alpaca_cli.rehearsal.filing import FILES, ROUTES, Filed
 from alpaca_cli.rehearsal.online import JSON_TYPE, Reply
 from alpaca_cli.rehearsal.protocol import ApiError
 from alpaca_cli.rehearsal.service import Service
@@ -23,10 +25,12 @@ ABOUT = {
     "model": protocol.MODEL,
     "endpoints": [
         "GET /v1/models", "POST /v1/chat/completions", "POST /v1/completions",
+        *(f"{method} {route}" for route, methods in ROUTES.items() for method in methods),
         "GET /rehearsal/books",
     ],
 }  # fmt: skip
 LARGEST_BODY = 8 * 2**20
+LARGEST_UPLOAD = LARGEST_FILE + 2**20
 LARGEST_SKIPPED = 8 * LARGEST_BODY
 """A body that is too large is read past up to here, so that its sender hears why; a larger one is cut off."""
 IDLE_S = 300.0
@@ -43,7 +47,6 @@ class Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     timeout = IDLE_S
     service: Service
-    _allowed: tuple[str, ...] = ("GET", "HEAD", "POST")
     _route = _OTHER_PATH
 
     def do_GET(self) -> None:
@@ -63,22 +66,31 @@ class Handler(BaseHTTPRequestHandler):
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Answer in OpenAI's shape what the standard library finds wrong with a request's first lines."""
         self.close_connection = True
-        status = HTTPStatus.METHOD_NOT_ALLOWED if code == HTTPStatus.NOT_IMPLEMENTED else HTTPStatus(code)
         self._route = _OTHER_PATH
-        self._send_error(ApiError(status, (message or explain or status.phrase).lower()))
+        words = (message or explain or HTTPStatus(code).phrase).lower()
+        if code == HTTPStatus.NOT_IMPLEMENTED:
+            self._send_error(ApiError(405, words, headers={"allow": "GET, HEAD, POST, DELETE"}))
+        else:
+            self._send_error(ApiError(code, words))
 
     def _serve(self) -> None:
         self.service.books.arrived()
-        path = self.path.partition("?")[0].rstrip("/") or "/"
+        path, _, query = self.path.partition("?")
+        path = path.rstrip("/") or "/"
         self._route = _OTHER_PATH
         try:
-            body = self._body()
+            body = self._body(LARGEST_UPLOAD if (self.command, path) == ("POST", FILES) else LARGEST_BODY)
+            filed = Filed(self.command, path, query, self.headers.get("content-type", ""), body or b"")
             if body is None:
                 self._close()
             elif path in _POSTED:
                 self._route = path
                 self._allow("POST")
                 self._complete(body, chat=_POSTED[path])
+            elif filed.route in ROUTES:
+                self._route = filed.route
+                self._allow(*ROUTES[filed.route])
+                self._send_filed(filing.serve(self.service, filed))
             else:
                 found = self._found(path)
                 self._route = path
@@ -107,10 +119,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def _allow(self, *methods: str) -> None:
         if self.command not in methods:
-            self._allowed = methods
-            raise ApiError(405, f"{self.command} is not allowed here; use {methods[0]}", code="method_not_allowed")
+            message = f"{self.command} is not allowed here; use {methods[0]}"
+            raise ApiError(405, message, code="method_not_allowed", headers={"allow": ", ".join(methods)})
 
-    def _body(self) -> bytes | None:
+    def _body(self, most: int) -> bytes | bytearray | None:
         """The request's body, or None if the client hung up inside it."""
         if "transfer-encoding" in self.headers:
             self.close_connection = True
@@ -120,11 +132,14 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             raise ApiError(400, "Content-Length must be a number")
         length = int(given[:20])
-        if length > LARGEST_BODY:
+        if length > most:
             self._skip(length)
-            raise ApiError(413, f"the body has {length} bytes; at most {LARGEST_BODY} are read", code="body_too_large")
-        body = self.rfile.read(length)
-        return body if len(body) == length else None
+            raise ApiError(413, f"the body has {length} bytes; at most {most} are read", code="body_too_large")
+        if length <= LARGEST_BODY:
+            body = self.rfile.read(length)
+            return body if len(body) == length else None
+        large = bytearray(length)  # read in place: twice its size would be much
+        return large if self.rfile.readinto(large) == length else None
 
     def _skip(self, length: int) -> None:
         if length > LARGEST_SKIPPED:
@@ -133,7 +148,7 @@ class Handler(BaseHTTPRequestHandler):
         while length > 0 and (part := self.rfile.read(min(length, _CHUNK))):
             length -= len(part)
 
-    def _complete(self, body: bytes, *, chat: bool) -> None:
+    def _complete(self, body: bytes | bytearray, *, chat: bool) -> None:
         key = self.headers.get("authorization", "").removeprefix("Bearer ")
         reply = self.service.online.reply(body, chat=chat, key=key, wait_for_leaving=self._wait_for_leaving)
         if reply is None:
@@ -161,6 +176,17 @@ class Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         self.service.books.answered(self._route, None)
 
+    def _send_filed(self, found: protocol.Json | StoredFile | None) -> None:
+        if found is None:
+            self._close()
+        elif isinstance(found, StoredFile):
+            self.service.books.answered(self._route, HTTPStatus.OK)
+            self.wfile.write(self._head(HTTPStatus.OK, "application/octet-stream", found.num_bytes, "rehearsal", {}))
+            for chunk in found.chunks():
+                self.wfile.write(chunk)
+        else:
+            self._send_json(found)
+
     def _send_json(self, content: protocol.Json) -> None:
         self._send(Reply(HTTPStatus.OK, json.dumps(content).encode("utf-8")))
 
@@ -185,6 +211,5 @@ class Handler(BaseHTTPRequestHandler):
             f"x-request-id: {request_id}",
             *(f"{name}: {value}" for name, value in headers.items()),
             *(["connection: close"] if self.close_connection else []),
-            *([f"allow: {', '.join(self._allowed)}"] if status == HTTPStatus.METHOD_NOT_ALLOWED else []),
         ]
         return "\r\n".join([*lines, "", ""]).encode("latin-1")

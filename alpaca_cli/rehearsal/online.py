@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,9 +10,9 @@ from dataclasses import dataclass, field
 from alpaca_cli.rehearsal import mangle, protocol
 from alpaca_cli.rehearsal.books import Books, bill_of
 from alpaca_cli.rehearsal.capacity import Capacity, Refused
-from alpaca_cli.rehearsal.faults import error_of, parameter_to_refuse, too_long, unsupported
+from alpaca_cli.rehearsal.faults import error_of
 from alpaca_cli.rehearsal.protocol import Answer, ApiError, Question
-from alpaca_cli.rehearsal.storm import CALM_WORD, Storm
+from alpaca_cli.rehearsal.weather import Weather
 
 _UNREADABLE = frozenset(["torn_body", "torn_json", "empty_body", "missing_choices"])
 JSON_TYPE = "application/json"
@@ -32,42 +31,27 @@ class Reply:
 
 
 class Online:
-    """Answers completion requests, from many threads at once.
+    """Answers completion requests, from many threads at once."""
 
-    The storm may be replaced at any time; its script then begins, and what it refused by chance is forgotten.
-    """
-
-    def __init__(self, *, seed: int, latency_s: float, storm: Storm, books: Books, stopping: threading.Event) -> None:
-        self.seed = seed
+    def __init__(self, *, weather: Weather, latency_s: float, books: Books, stopping: threading.Event) -> None:
+        self._weather = weather
         self._latency_s = latency_s
         self._books = books
         self._stopping = stopping
-        self._lock = threading.Lock()
-        self._ordinal = 0
-        self._capacity = Capacity(storm, stopping)
-        self.storm = storm
+        self.capacity = Capacity(weather.storm, stopping)
 
-    @property
-    def storm(self) -> Storm:
-        return self._storm
-
-    @storm.setter
-    def storm(self, storm: Storm) -> None:
-        with self._lock:
-            self._storm = storm
-            self._script = iter(storm.script)
-            self._unsupported = set(storm.unsupported)
-        self._capacity.change(storm)
-
-    def reply(self, body: bytes, *, chat: bool, key: str, wait_for_leaving: Callable[[float], None]) -> Reply | None:
+    def reply(
+        self, body: bytes | bytearray, *, chat: bool, key: str, wait_for_leaving: Callable[[float], None]
+    ) -> Reply | None:
         """The answer to a request's body; None if the connection is to be closed without one.
 
         `wait_for_leaving` waits until the client has left or so many seconds have gone.  Raises ApiError for an
         answer that is an error.
         """
+        storm = self._weather.storm
         question = protocol.read_question(body, chat=chat)
-        self._check(question)
-        fault = self._next_fault()
+        self._weather.check(question)
+        fault = self._weather.next_fault()
         error = self._error(fault, question, key)
         if fault == "unsupported_parameter" and error is None:
             fault = None  # the request has nothing that could still be refused
@@ -80,17 +64,17 @@ class Online:
         if fault in ("html", "html_502"):
             return Reply(200 if fault == "html" else 502, mangle.HTML.encode("ascii"), "text/html; charset=utf-8")
         try:
-            with self._capacity.admitted(self._num_charged(question)), self._books.under_way():
-                answers = mangle.answers_of(fault, question, seed=self.seed)
+            with self.capacity.admitted(self._num_charged(question)), self._books.under_way():
+                answers = mangle.answers_of(fault, question, seed=self._weather.seed)
                 self._books.bill(bill_of(protocol.usage(question, answers), answers))
-                delay = self._latency_s + (self._storm.slow_s if fault == "slow" else 0.0)
+                delay = self._latency_s + (storm.slow_s if fault == "slow" else 0.0)
                 if delay > 0:
                     self._stopping.wait(delay)
                 if fault == "hang":
-                    wait_for_leaving(self._storm.hang_s)
+                    wait_for_leaving(storm.hang_s)
         except Refused as refusal:
             self._books.turned_away(refusal.limit)
-            refusal.error.headers = {**refusal.error.headers, **self._capacity.headers()}
+            refusal.error.headers = {**refusal.error.headers, **self.capacity.headers()}
             raise refusal.error from None
         if error is not None:
             raise error
@@ -100,40 +84,10 @@ class Online:
             self._books.deliver(question.prompts)
         return self._written(fault, question, answers)
 
-    def _check(self, question: Question) -> None:
-        storm = self._storm
-        for name in sorted(self._unsupported & question.parameters):
-            raise unsupported(name)
-        asked = question.num_prompt_tokens + (question.most_tokens or 0)
-        if storm.context_tokens is not None and asked > storm.context_tokens:
-            raise too_long(question, storm.context_tokens)
-
-    def _next_fault(self) -> str | None:
-        """What the script says, or else chance, which depends on the seed and the number of the request alone."""
-        with self._lock:
-            ordinal = self._ordinal
-            self._ordinal += 1
-            step = next(self._script, None)
-            rates = self._storm.rates
-        if step is None and rates:
-            fate = random.Random(f"storm {self.seed} {ordinal}").random()
-            for name, rate in rates.items():
-                fate -= rate
-                if fate < 0:
-                    step = name
-                    break
-        return None if step == CALM_WORD else step
-
     def _error(self, fault: str | None, question: Question, key: str) -> ApiError | None:
-        if fault is None:
-            return None
-        if fault != "unsupported_parameter":
-            return error_of(fault, question, key=key)
-        with self._lock:
-            name = parameter_to_refuse(question, self._unsupported)
-            if name is not None:
-                self._unsupported.add(name)
-        return None if name is None else unsupported(name)
+        if fault == "unsupported_parameter":
+            return self._weather.refuse_a_parameter(question)
+        return None if fault is None else error_of(fault, question, key=key)
 
     @staticmethod
     def _num_charged(question: Question) -> int:
@@ -156,4 +110,4 @@ class Online:
                 body = body[: len(body) // 2]
             case "empty_body":
                 body = b""
-        return Reply(200, body, kind, name, self._capacity.headers(), num_sent)
+        return Reply(200, body, kind, name, self.capacity.headers(), num_sent)

@@ -93,7 +93,7 @@ def model_card() -> Json:
     return {"id": MODEL, "object": "model", "created": CREATED, "owned_by": OWNER}
 
 
-def read_question(body: bytes, *, chat: bool) -> Question:
+def read_question(body: bytes | bytearray, *, chat: bool) -> Question:
     """The request that a body holds; raises ApiError for anything a real server would refuse as well."""
     try:
         data = json.loads(body)

@@ -61,12 +61,12 @@ class RehearsalServer:
 
     @property
     def storm(self) -> Storm:
-        """The weather; another one may be given at any time, and begins at its script's first step."""
-        return self._service.online.storm
+        """The weather; another one may be given at any time, and begins with the first step of its script."""
+        return self._service.weather.storm
 
     @storm.setter
     def storm(self, storm: Storm) -> None:
-        self._service.online.storm = storm
+        self._service.change(storm)
 
     @property
     def num_requests(self) -> int:
@@ -81,6 +81,7 @@ class RehearsalServer:
     def close(self) -> None:
         """Stop listening, let answers under way be sent for a moment, and hang up.  May be repeated."""
         self._http.stop()
+        self._service.close()
         self._thread.join()
 
 

@@ -5,14 +5,16 @@ A storm may be written as a YAML file, of which every key is a field here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, field_validator
 
-from alpaca_cli.rehearsal.faults import FAULTS, OPTIONAL_PARAMETERS, PASSING
-from alpaca_cli.yamlfile import Settings
+from alpaca_cli import yamlfile
+from alpaca_cli.rehearsal.faults import BATCH_FAULTS, FAULTS, OPTIONAL_PARAMETERS, PASSING, ROW_FAULTS, UPLOAD_FAULTS
+from alpaca_cli.yamlfile import Document, Settings
 
 CALM_WORD = "ok"
 
@@ -35,6 +37,18 @@ def _check_step(name: str) -> str:
     return _known(name, (CALM_WORD, *FAULTS), "fault")
 
 
+def _check_batch_step(name: str) -> str:
+    return _known(name, (CALM_WORD, *BATCH_FAULTS), "fault of a batch")
+
+
+def _check_upload_step(name: str) -> str:
+    return _known(name, (CALM_WORD, *UPLOAD_FAULTS), "fault of an upload")
+
+
+def _check_row_fault(name: str) -> str:
+    return _known(name, ROW_FAULTS, "fault of a row")
+
+
 def _check_parameter(name: str) -> str:
     return _known(name, OPTIONAL_PARAMETERS, "parameter")
 
@@ -48,6 +62,9 @@ def _check_sum(rates: dict[str, float]) -> dict[str, float]:
 Share = Annotated[float, Field(ge=0, le=1)]
 Fault = Annotated[str, AfterValidator(check_fault)]
 Step = Annotated[str, AfterValidator(_check_step)]
+BatchStep = Annotated[str, AfterValidator(_check_batch_step)]
+UploadStep = Annotated[str, AfterValidator(_check_upload_step)]
+RowFault = Annotated[str, AfterValidator(_check_row_fault)]
 Parameter = Annotated[str, AfterValidator(_check_parameter)]
 
 
@@ -80,6 +97,14 @@ class Storm(Settings):
     """Whether a refusal for these limits says how long to wait."""
     headers: bool = False
     """Whether answers tell the limits of requests and tokens, in OpenAI's x-ratelimit headers."""
+    batch_s: float = Field(default=1, ge=0)
+    """Seconds from a batch's creation to its end, or more if its answers take longer."""
+    batch_script: tuple[BatchStep, ...] = ()
+    """What the first batches meet, one after another: a fault of a whole batch, or `ok`; those after them, nothing."""
+    upload_script: tuple[UploadStep, ...] = ()
+    """What the first uploads meet, one after another."""
+    row_rates: Annotated[dict[RowFault, Share], AfterValidator(_check_sum)] = Field(default_factory=dict)
+    """Share of the rows of batches that meet each fault; together at most 1."""
 
     @field_validator("unsupported")
     @classmethod
@@ -95,3 +120,14 @@ CALM = Storm()
 def storm_of(rate: float) -> Storm:
     """Every passing fault equally often, in `rate` (0 to 1) of the requests together."""
     return Storm(rates=dict.fromkeys(PASSING, rate / len(PASSING)))
+
+
+def read_storm(script: Path | None, flags: Sequence[tuple[str, tuple[str, ...], object]]) -> Storm:
+    """The storm of a YAML file, or a calm, after what flags say: each with its name, which field it sets, and to what.
+
+    Raises UsageError for a file or a flag that says something impossible, naming the place.
+    """
+    document = Document(Path(), {}, None) if script is None else yamlfile.read(script)
+    for flag, keys, value in flags:
+        document.put(keys, value, source=flag)
+    return document.check(Storm)

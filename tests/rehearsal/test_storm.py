@@ -8,6 +8,7 @@ import re
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
@@ -119,8 +120,7 @@ def test_a_hang_ends_when_the_client_leaves_and_when_the_server_closes() -> None
             pytest.raises(openai.APITimeoutError),
         ):
             _ask_sdk(sdk, 0.2)
-        while server.books.in_flight:
-            time.sleep(0.01)
+        _until(lambda: server.books.in_flight == 0)
         heard: list[type[Exception]] = []
 
         def wait() -> None:
@@ -131,8 +131,7 @@ def test_a_hang_ends_when_the_client_leaves_and_when_the_server_closes() -> None
 
         waiting = threading.Thread(target=wait)
         waiting.start()
-        while not server.books.in_flight:
-            time.sleep(0.01)
+        _until(lambda: server.books.in_flight == 1)
     waiting.join(20)
     assert heard == [http.client.RemoteDisconnected]
 
@@ -337,10 +336,8 @@ def test_too_many_requests_per_minute_are_refused() -> None:
 
 def test_tokens_per_minute_count_what_may_be_answered() -> None:
     with RehearsalServer(storm=Storm(tokens_per_minute=2 * PROMPT_TOKENS + 100, burst_s=60, headers=True)) as server:
-        assert ask(server, max_tokens=100).headers["x-ratelimit-remaining-tokens"] in (
-            str(PROMPT_TOKENS),
-            str(PROMPT_TOKENS + 1),
-        )
+        left = int(ask(server, max_tokens=100).headers["x-ratelimit-remaining-tokens"])
+        assert PROMPT_TOKENS <= left <= PROMPT_TOKENS + 50
         refused = ask(server, max_tokens=90)
         assert (refused.status, refused.error["type"]) == (429, "tokens")
         huge = ask(server, max_tokens=5000)
@@ -378,22 +375,30 @@ def test_a_bucket_never_gives_more_than_its_rate(
 
 
 def test_concurrency_refuses_or_queues_and_may_change_under_way() -> None:
-    with RehearsalServer(latency_s=0.3, storm=Storm(concurrency=2)) as server, ThreadPoolExecutor(6) as pool:
-        statuses = Counter(heard.status for heard in pool.map(lambda _: ask(server, "no list"), range(6)))
-        assert statuses[200] >= 2 and statuses[429] >= 1
-        assert server.books.peak_in_flight <= 2
-        assert server.books.refused == {"concurrency": statuses[429]}
-    with (
-        RehearsalServer(latency_s=0.05, storm=Storm(concurrency=2, queue=True)) as server,
-        ThreadPoolExecutor(8) as pool,
-    ):
-        asked = [pool.submit(ask, server, "no list") for _ in range(8)]
-        assert {heard.result().status for heard in asked} == {200}
-        assert server.books.peak_in_flight == 2
-        server.storm = Storm(concurrency=8, queue=True)
-        asked = [pool.submit(ask, server, "no list") for _ in range(8)]
-        assert {heard.result().status for heard in asked} == {200}
-        assert server.books.peak_in_flight <= 8
+    with _scripted("hang", "hang", concurrency=2) as server, ThreadPoolExecutor(3) as pool:
+        hanging = [pool.submit(ask, server) for _ in range(2)]
+        _until(lambda: server.books.in_flight == 2)
+        refused = ask(server)
+        assert (refused.status, refused.error["code"]) == (429, "rate_limit_exceeded")
+        assert refused.headers["retry-after"] == "1"
+        server.storm = Storm(concurrency=2, queue=True)
+        waiting = pool.submit(ask, server)
+        _until(lambda: server.num_requests == 4)
+        assert (server.books.peak_in_flight, waiting.done()) == (2, False)
+        server.storm = Storm(concurrency=3, queue=True)
+        assert waiting.result(20).status == 200
+        assert server.books.peak_in_flight == 3
+        server.close()
+        for each in hanging:
+            assert isinstance(each.exception(20), http.client.RemoteDisconnected)
+        assert server.books.refused == {"concurrency": 1}
+
+
+def _until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
 
 
 def test_the_books_in_another_process() -> None:
