@@ -22,7 +22,7 @@ from rapidfuzz.process import cdist
 from alpaca_cli.dedup.rouge import TOKENIZERS, TokenizerName, f_measure
 
 _CODE_POINTS = 0x110000  # strings hold no larger ones; a text with a later word becomes a tuple of numbers
-_SHARED_WORDS = 4  # of 1 to 8 the fastest: fewer let more texts through to be compared, more meet more frequent words
+_SHARED_WORDS = 3  # of 1 to 6 the fastest: fewer let more texts through to be compared, more meet more frequent words
 _END, _OTHER_WORD, _FIRST_WORD = 0, 1, 2  # bytes
 _WORDS_OF_A_GROUP = 256 - _FIRST_WORD
 _COLUMN = 64  # texts of which only the most similar is looked at for how similar the tenth must be
@@ -122,29 +122,34 @@ class Pool:
     def _repeated(self, codes: list[int], threshold: float) -> Match | None:
         """The most similar text over `threshold`.
 
-        Since a text has at least L words, F = 2L / (m + n) over the threshold t demands L >= t m / (2 - t) =: least.
-        So whatever words are left out, if they are no more than least - s, a repeat holds s of the others.
+        F = 2L / (m + n) over the threshold t demands L >= t (m + n) / 2, and since L <= n, L >= t m / (2 - t) =: least.
+        So whatever words are left out, if they are no more than least - s, a repeat holds s of the others; and its L is
+        no more than those that it holds and those left out.
         """
         if not codes:
             return None
-        least = max(1, math.ceil((threshold - 1e-9) * len(codes) / (2 - threshold)))
+        threshold_or_less = threshold - 1e-9  # the rounding of F may put a tie over the threshold
+        least = max(1, math.ceil(threshold_or_less * len(codes) / (2 - threshold)))
         shared = min(least, _SHARED_WORDS)
-        rarest = sorted((self._holders[code] for code in codes), key=len)[: len(codes) - least + shared]
+        left_out = least - shared
+        rarest = sorted((self._holders[code] for code in codes), key=len)[: len(codes) - left_out]
         held = [np.frombuffer(holders, dtype=np.intc) for holders in rarest if holders]
         if not held:
             return None
-        (near,) = np.nonzero(np.bincount(np.concatenate(held)) >= shared)
+        counts = np.bincount(np.concatenate(held))
+        (near,) = np.nonzero(counts >= shared)
+        lengths = np.frombuffer(self._lengths, dtype=np.intc)[near]
+        is_near = 2 * (counts[near] + left_out) >= threshold_or_less * (len(codes) + lengths)
+        near, lengths = near[is_near], lengths[is_near]
         if not len(near):
             return None
         others = [self._texts[number] for number in near.tolist()]
         lcs = cdist([_as_text(codes)], others, scorer=LCSseq.similarity, dtype=np.int32)[0]
-        scores = f_measure(lcs, len(codes), np.frombuffer(self._lengths, dtype=np.intc)[near])
+        scores = f_measure(lcs, len(codes), lengths)
         best = int(np.argmax(scores))
         return Match(int(near[best]), float(scores[best])) if scores[best] > threshold else None
 
-    def _groups(
-        self, begin: int, end: int, starts: npt.NDArray[np.int64]
-    ) -> Iterator[tuple[int, int, set[int]]]:
+    def _groups(self, begin: int, end: int, starts: npt.NDArray[np.int64]) -> Iterator[tuple[int, int, set[int]]]:
         """Runs of texts, as long as may be, whose words fit bytes, and these words; or one text whose do not."""
         first, words = begin, set[int]()
         for number in range(begin, end):
@@ -186,7 +191,8 @@ def _scores(
         return f_measure(lcs, length, lengths)
     places = np.multiply(lcs, longest + 1, dtype=np.int32)
     places += lengths
-    return _table(length, longest).take(places)
+    scores: npt.NDArray[np.float64] = _table(length, longest).take(places)
+    return scores
 
 
 @lru_cache(maxsize=128)
