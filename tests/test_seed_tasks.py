@@ -78,10 +78,7 @@ def test_about_as_many_have_an_input_and_are_classifications_as_in_the_original(
 def test_instructions_are_unlike_each_other() -> None:
     texts = [task.example.instruction for task in TASKS]
     pool = Pool()
-    block = pool.block(texts)
-    for index in range(len(texts)):
-        assert block.repeats(index, 0.6) is None
-        block.admit(index)
+    assert [match for text in texts if (match := pool.admit(text, 0.6))] == []
 
 
 def test_instructions_open_in_many_ways() -> None:

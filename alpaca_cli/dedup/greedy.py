@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from alpaca_cli.dedup.pool import Pool
 from alpaca_cli.dedup.rouge import TokenizerName
 
-BLOCK_TEXTS = 256  # scored per call: enough to fill the SIMD lanes, few enough to keep the score table small
+PROGRESS_TEXTS = 256  # between two words of progress
 
 
 @dataclass(frozen=True)
@@ -37,23 +37,20 @@ def find_repeats(
     """For each text the kept one it repeats (most similar; the first of equals), or None if it is kept itself.
 
     Texts in `against` count as kept already.  `threshold` is an F from 0 (exclusive) to 1; a tie is kept.
-    `on_progress` hears how many texts are done.  Cost: texts x kept x about 20 ns.
+    `on_progress` hears how many texts are done.  Cost: about 0.1 ms a text, with 52,000 kept.
     Source: stanford_alpaca generate_instruction.py L184-197 (`max(rouge_scores) > 0.7`: continue).
     """
     pool = Pool(tokenizer)
     pool.extend(against)
     sources = [-1 - number for number in range(len(against))]
     found: list[Repeat | None] = []
-    for start in range(0, len(texts), BLOCK_TEXTS):
-        part = texts[start : start + BLOCK_TEXTS]
-        block = pool.block(part)
-        for index in range(len(part)):
-            match = block.repeats(index, threshold)
-            if match is None:
-                block.admit(index)
-                sources.append(start + index)
-                found.append(None)
-            else:
-                found.append(Repeat(sources[match.number], match.score))
-        on_progress(len(found))
+    for index, text in enumerate(texts):
+        match = pool.admit(text, threshold)
+        if match is None:
+            sources.append(index)
+            found.append(None)
+        else:
+            found.append(Repeat(sources[match.number], match.score))
+        if len(found) % PROGRESS_TEXTS == 0 or len(found) == len(texts):
+            on_progress(len(found))
     return found

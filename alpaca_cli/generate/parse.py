@@ -96,10 +96,10 @@ def parse(text: str, *, next_number: int, finish_reason: str | None) -> list[Tas
     complete.
     """
     text = _THOUGHT.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
-    labels = _labels(text)
-    if labels and labels[0].name != "instruction":
+    first = _LABEL.search(text)
+    if first and first["name"].lower() != "instruction":
         text = f"{next_number}. Instruction: {text}"
-        labels = _labels(text)
+    labels = [_label(text, found) for found in _LABEL.finditer(text)]
     cut = finish_reason in _CUT_REASONS
     if not labels:
         return [Task(next_number, 0, Example(text.strip(), "", ""), "truncated")] if cut and text.strip() else []
@@ -124,10 +124,6 @@ def is_no_input(text: str) -> bool:
     [True, True, True, True, False]
     """
     return _NO_INPUT.fullmatch(text.strip()) is not None
-
-
-def _labels(text: str) -> list[_Label]:
-    return [_label(text, found) for found in _LABEL.finditer(text)]
 
 
 def _label(text: str, found: re.Match[str]) -> _Label:

@@ -11,12 +11,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-import numpy.typing as npt
-
 from alpaca_cli.data.example import Example, SeedTask
 from alpaca_cli.data.journal import GIVEN_UP, Completion
-from alpaca_cli.dedup.pool import Block, Pool
+from alpaca_cli.dedup.pool import Pool
 from alpaca_cli.generate.parse import Task, parse
 from alpaca_cli.generate.rules import RULES, refuse
 from alpaca_cli.recipe import GenerateRecipe
@@ -25,6 +22,7 @@ NOT_NOVEL = "not_novel"
 DEFECTS = ("malformed", "truncated")
 REASONS = (*DEFECTS, *RULES, NOT_NOVEL)
 NUM_MOST_SIMILAR = 10  # Source: stanford_alpaca generate_instruction.py L190-192
+SCORED_AT_ONCE = 128  # accepted tasks: most of what they can save each other, and under 0.1 s in a pool of 52,000
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,6 @@ class Replay:
     seed_tasks: Sequence[SeedTask]
     num: int
     accepted: list[Example] = field(default_factory=list)
-    provenance: list[Provenance] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
     used: list[Completion] = field(default_factory=list)
     """The completions looked at, in order of k; the last may have been looked at in part."""
@@ -69,9 +66,17 @@ class Replay:
 
     def __post_init__(self) -> None:
         self._waiting: dict[int, Completion] = {}
+        self._origins: list[tuple[int, int]] = []  # k and position of each accepted task
+        self._provenance: list[Provenance] = []  # of the first of these
         self._pool_texts = [task.example.instruction for task in self.seed_tasks]
         self._pool = Pool(self.recipe.novelty.tokenizer)
         self._pool.extend(self._pool_texts)
+
+    @property
+    def provenance(self) -> list[Provenance]:
+        """Of each accepted task; that of the last ones is computed when it is asked for."""
+        self._score()
+        return self._provenance
 
     @property
     def is_done(self) -> bool:
@@ -106,14 +111,13 @@ class Replay:
         next_number = len(completion.seed_ids) + 1
         tasks = parse(completion.text, next_number=next_number, finish_reason=completion.finish_reason)
         reasons = [task.defect or refuse(task.example, self.recipe.rules) for task in tasks]
-        block = self._pool.block([task.example.instruction for task in tasks])
-        for index, (task, reason) in enumerate(zip(tasks, reasons, strict=True)):
+        for task, reason in zip(tasks, reasons, strict=True):
             if self.is_done:
                 break
             if reason:
                 self._refuse(Refused(completion.k, task, reason))
             else:
-                self._judge_novelty(block, index, task, completion.k)
+                self._judge_novelty(task, completion.k)
         if completion.finish_reason != GIVEN_UP:  # which says nothing of what the teacher gives
             self.num_barren = 0 if len(self.accepted) > before else self.num_barren + 1
 
@@ -121,24 +125,21 @@ class Replay:
         self.refused.append(refused)
         self.reasons[refused.reason] += 1
 
-    def _judge_novelty(self, block: Block, index: int, task: Task, k: int) -> None:
-        scores = block.scores(index)
-        nearest = int(np.argmax(scores))
-        score = float(scores[nearest])
-        if score > self.recipe.novelty.threshold:
-            self._refuse(Refused(k, task, NOT_NOVEL, self._pool_texts[nearest], score))
+    def _judge_novelty(self, task: Task, k: int) -> None:
+        match = self._pool.admit(task.example.instruction, self.recipe.novelty.threshold)
+        if match is not None:
+            self._refuse(Refused(k, task, NOT_NOVEL, self._pool_texts[match.number], match.score))
             return
-        similar = {self._pool_texts[number]: round(float(scores[number]), 6) for number in _largest(scores)}
-        self.provenance.append(Provenance(k, task.position, similar, round(float(scores.mean()), 6)))
         self.accepted.append(task.example)
-        block.admit(index)
         self._pool_texts.append(task.example.instruction)
+        self._origins.append((k, task.position))
+        if len(self._origins) - len(self._provenance) >= SCORED_AT_ONCE:
+            self._score()
 
-
-def _largest(scores: npt.NDArray[np.float64]) -> list[int]:
-    """The places of the ten largest scores, largest first, the earlier of equals first."""
-    count = min(NUM_MOST_SIMILAR, len(scores))
-    smallest = np.partition(scores, len(scores) - count)[len(scores) - count]
-    (places,) = np.nonzero(scores >= smallest)
-    order = np.argsort(-scores[places], kind="stable")[:count]
-    return [int(place) for place in places[order]]
+    def _score(self) -> None:
+        begin = len(self.seed_tasks) + len(self._provenance)
+        end = len(self.seed_tasks) + len(self._origins)
+        found = self._pool.neighbours(begin, end, NUM_MOST_SIMILAR)
+        for (k, position), neighbours in zip(self._origins[len(self._provenance) :], found, strict=True):
+            similar = {self._pool_texts[each.number]: round(each.score, 6) for each in neighbours.nearest}
+            self._provenance.append(Provenance(k, position, similar, round(neighbours.mean, 6)))

@@ -61,8 +61,8 @@ def test_20000_random_pairs_score_as_rouge_score_scores_them() -> None:
     for query, others in zip(queries, pooled, strict=True):
         expected = [oracle(query, other) for other in others]
         pool = Pool()
-        pool.extend(others)
-        assert pool.block([query]).scores(0).tolist() == expected
+        pool.extend([*others, query])
+        assert next(pool.scores(100, 101)).tolist() == expected
         assert [rouge_l(rouge_words(query), rouge_words(other)) for other in others] == expected
 
 
@@ -102,9 +102,9 @@ def test_ties_are_decided_as_rouge_score_decides_them(
         expected = oracle(a, b)
         pool = Pool()
         pool.extend([b])
-        block = pool.block([a])
-        match = block.repeats(0, threshold)
-        assert block.scores(0).tolist() == [expected] == [rouge_l(a.split(), b.split())]
+        match = pool.admit(a, threshold)
+        pool.extend([a])
+        assert next(pool.scores(1, 2)).tolist() == [expected] == [rouge_l(a.split(), b.split())]
         assert (match is not None) == (expected > threshold)
         assert match is None or match.score == expected
         above += expected > threshold

@@ -14,6 +14,7 @@ from rouge_score import rouge_scorer
 from alpaca_cli.data.example import Example, SeedTask, parse_seed_tasks
 from alpaca_cli.data.journal import Completion
 from alpaca_cli.data.shipped import shipped_dir
+from alpaca_cli.generate import replay as replay_module
 from alpaca_cli.generate.replay import NOT_NOVEL, REASONS, Provenance, Refused, Replay
 from alpaca_cli.generate.rules import RULES
 from alpaca_cli.recipe import GenerateRecipe
@@ -144,6 +145,20 @@ def test_acceptance_and_provenance_are_those_of_a_slow_computation(seed: int, nu
             scores = [SCORER.score(other, instruction)["rougeL"].fmeasure for other in seeds + before]
             assert refused.score == max(scores) > threshold
             assert refused.repeats == (seeds + before)[scores.index(max(scores))]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 5), st.lists(st.booleans(), min_size=8, max_size=8))
+def test_when_accepted_tasks_are_scored_changes_nothing(seed: int, at_once: int, asked: list[bool]) -> None:
+    completions = random_completions(seed, 8)
+    expected = replayed(completions)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(replay_module, "SCORED_AT_ONCE", at_once)
+        replay = Replay(recipe(), SEED_TASKS, 10**6)
+        for each, is_asked in zip(completions, asked, strict=True):
+            replay.offer(each)
+            assert not is_asked or len(replay.provenance) == len(replay.accepted)
+    assert result(replay) == result(expected)
 
 
 def test_every_task_that_was_looked_at_is_accepted_or_refused_with_a_known_reason() -> None:
