@@ -53,6 +53,14 @@ class BatchWork:
 
     def run(self) -> None:
         """Bring the batch to its end."""
+        try:
+            self._work()
+        except Exception as error:  # a bug, or a full disk: told to the client rather than to the terminal
+            message = f"the rehearsal teacher failed: {type(error).__name__}"
+            self._batch.errors = [{"code": "server_error", "message": message, "param": None, "line": None}]
+            self._batch.enter("failed")
+
+    def _work(self) -> None:
         batch = self._batch
         self._wait(self._storm.batch_s * VALIDATING_SHARE)
         if self._stopping.is_set():
@@ -102,11 +110,12 @@ class BatchWork:
             question = protocol.read_question(body, chat=batch.endpoint.endswith("/chat/completions"))
             self._weather.check(question)
             fault = drawn(self._storm.row_rates, f"row {self._weather.seed} {batch.id} {row.custom_id}")
-            if fault is not None and (error := error_of(fault, question, key="")) is not None:
+            error = error_of(fault, question, key="", pause_s=self._storm.pause_s) if fault else None
+            if error is not None:
                 raise error
-        except ApiError as error:
+        except ApiError as refusal:
             batch.failed += 1
-            self._write(self._errors, row, response=_response(error.status, error.body()), error=None)
+            self._write(self._errors, row, response=_response(refusal.status, refusal.body()), error=None)
             return
         answers = mangle.answers_of(fault, question, seed=self._weather.seed)
         work = bill_of(protocol.usage(question, answers), answers)

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from alpaca_cli.rehearsal.faults import SOME_PAUSE_S, duration, rate_limited
+from alpaca_cli.rehearsal.faults import duration, rate_limited
 from alpaca_cli.rehearsal.protocol import MODEL, ApiError
 from alpaca_cli.rehearsal.storm import Storm
 
@@ -108,7 +108,7 @@ class Capacity:
     def _enter(self, num_tokens: int) -> None:
         with self._changed:
             if self._is_full() and not self._storm.queue:
-                raise self._refused("concurrency", "Too many concurrent requests.", SOME_PAUSE_S)
+                raise self._refused("concurrency", "Too many concurrent requests.", self._storm.pause_s)
             self._take({"requests": 1, "tokens": num_tokens})
             ticket = object()
             self._waiting.append(ticket)

@@ -43,7 +43,10 @@ FAULTS = {
     "wrong_key": "401, the key is wrong",
     "echo_key": "401 that repeats the key, as some servers do",
 }
-"""Every fault and what it is; unless said otherwise, errors are not billed and answers are."""
+"""Every fault and what it is; unless said otherwise, errors are not billed and answers are.
+
+The three that take a field away leave streams as they are.
+"""
 FATAL = ("insufficient_quota", "model_not_found", "model_retired", "wrong_key", "echo_key")
 """Faults after which asking again does not help."""
 PASSING = tuple(name for name in FAULTS if name not in FATAL and name != "context_length")
@@ -72,7 +75,6 @@ OPTIONAL_PARAMETERS = (
 )
 """What `unsupported_parameter` may refuse."""
 _LIMIT_NAMES = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
-SOME_PAUSE_S = 1
 _QUOTA = "You exceeded your current quota, please check your plan and billing details."
 _FAILURES = {
     "error_500": "The server had an error while processing your request. Sorry about that!",
@@ -82,15 +84,18 @@ _FAILURES = {
 }
 
 
-def error_of(name: str, question: Question, *, key: str) -> ApiError | None:
-    """The error that the fault `name` answers with, None if it answers with none; `key` is what the client sent."""
+def error_of(name: str, question: Question, *, key: str, pause_s: float) -> ApiError | None:
+    """The error that the fault `name` answers with, None if it answers with none.
+
+    `key` is what the client sent, `pause_s` how long `rate_limit` asks to wait.
+    """
     if name in _FAILURES:
         return ApiError(int(name.removeprefix("error_")), _FAILURES[name])
     model = question.model
     match name:
         case "rate_limit" | "rate_limit_bare":
-            pause = SOME_PAUSE_S if name == "rate_limit" else None
-            return rate_limited(f"Rate limit reached for {model} on requests per min (RPM).", "requests", pause_s=pause)
+            message = f"Rate limit reached for {model} on requests per min (RPM)."
+            return rate_limited(message, "requests", pause_s=pause_s if name == "rate_limit" else None)
         case "insufficient_quota":
             return ApiError(429, _QUOTA, code=name, kind=name)
         case "context_length":

@@ -87,7 +87,7 @@ class Online:
     def _error(self, fault: str | None, question: Question, key: str) -> ApiError | None:
         if fault == "unsupported_parameter":
             return self._weather.refuse_a_parameter(question)
-        return None if fault is None else error_of(fault, question, key=key)
+        return None if fault is None else error_of(fault, question, key=key, pause_s=self._weather.storm.pause_s)
 
     @staticmethod
     def _num_charged(question: Question) -> int:

@@ -75,6 +75,8 @@ class Storm(Settings):
     """Share of the completion requests that meet each fault; together at most 1."""
     script: tuple[Step, ...] = ()
     """What the first requests meet, one after another: a fault or `ok`.  The rates apply to those that come after."""
+    pause_s: float = Field(default=1, gt=0)
+    """Seconds that the fault `rate_limit`, and a refusal for the concurrency, ask to wait."""
     slow_s: float = Field(default=2, ge=0)
     """Seconds that the fault `slow` adds."""
     hang_s: float = Field(default=600, gt=0)

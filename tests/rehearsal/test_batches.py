@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alpaca_cli.rehearsal import batch_input, files, tokens
+from alpaca_cli.rehearsal import batch_input, files, mangle, tokens
 from alpaca_cli.rehearsal.books import Bill
 from alpaca_cli.rehearsal.compose import compose
 from alpaca_cli.rehearsal.mangle import REFUSAL
@@ -359,6 +359,19 @@ def test_answers_may_be_lost_and_what_they_told_of_is_found_in_the_list() -> Non
         assert len(sdk.batches.list().data) == 1
         assert server.books.requests["/v1/batches", "none"] == 1
         assert sdk.batches.create(**asked).id != batch.id  # there is no key that makes it the same
+
+
+def test_a_bug_fails_the_batch_and_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with _serving() as (_, sdk):
+        monkeypatch.setattr(mangle, "answers_of", fail)
+        done = _ended(sdk, _start(sdk))
+        assert done.status == "failed" and done.errors is not None and done.errors.data is not None
+        assert (done.errors.data[0].code, done.errors.data[0].message) == (
+            "server_error", "the rehearsal teacher failed: OSError",
+        )  # fmt: skip
 
 
 def test_batches_are_listed_newest_first_in_pages() -> None:

@@ -301,6 +301,13 @@ def test_what_a_storm_must_not_say(settings: dict[str, object], message: str) ->
         Storm.model_validate(settings)
 
 
+def test_a_pause_may_be_short() -> None:
+    with _scripted("rate_limit", pause_s=0.0304) as server:
+        heard = ask(server)
+        assert (heard.headers["retry-after"], heard.headers["retry-after-ms"]) == ("1", "31")
+        assert "try again in 30ms" in heard.error["message"]
+
+
 def test_a_script_then_calm_then_another_storm() -> None:
     with _scripted("error_500", "ok", "error_502") as server:
         assert [ask(server).status for _ in range(4)] == [500, 200, 502, 200]
