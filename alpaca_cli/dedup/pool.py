@@ -99,7 +99,8 @@ class Pool:
     def neighbours(self, begin: int, end: int, count: int) -> Iterator[Neighbours]:
         """For each text from number `begin` to before `end`: the `count` nearest texts before it, and the mean."""
         for scores in self.scores(begin, end):
-            nearest = tuple(Match(number, float(scores[number])) for number in _largest(scores, count))
+            places = _largest(scores, count)
+            nearest = tuple(map(Match, places.tolist(), scores[places].tolist()))
             yield Neighbours(nearest, float(scores.mean()) if len(scores) else 0.0)
 
     def _encode(self, text: str) -> list[int]:
@@ -201,7 +202,7 @@ def _table(length: int, longest: int) -> npt.NDArray[np.float64]:
     return f_measure(np.arange(length + 1)[:, None], length, np.arange(longest + 1)).ravel()
 
 
-def _largest(scores: npt.NDArray[np.float64], count: int) -> list[int]:
+def _largest(scores: npt.NDArray[np.float64], count: int) -> npt.NDArray[np.intp]:
     """The places of the `count` largest scores (of all, if there are less), largest first, the earlier of equals first.
 
     The largest of `count` columns or more are as many scores: what is less than the last of them cannot be wanted.
@@ -211,5 +212,4 @@ def _largest(scores: npt.NDArray[np.float64], count: int) -> list[int]:
     some = scores[: _COLUMN * columns].reshape(_COLUMN, columns).max(axis=0) if columns >= count else scores
     least = np.partition(some, len(some) - count)[len(some) - count] if count else 0.0
     (places,) = np.nonzero(scores >= least)
-    order = np.argsort(-scores[places], kind="stable")[:count]
-    return [int(place) for place in places[order]]
+    return places[np.argsort(-scores[places], kind="stable")[:count]]

@@ -128,7 +128,8 @@ def is_no_input(text: str) -> bool:
 
 def _label(text: str, found: re.Match[str]) -> _Label:
     name, start, end = found["name"].lower(), found.start(), found.end()
-    open_mark = next((mark for mark in _MARKS if found["head"].count(mark) % 2), "")
+    head = found["head"]
+    open_mark = next((mark for mark in _MARKS if head.count(mark) % 2), "") if "*" in head or "_" in head else ""
     if open_mark and text.startswith(open_mark, end):
         end, open_mark = end + len(open_mark), ""
     number = int(found["number"]) if found["number"] else None
