@@ -73,7 +73,7 @@ class Price:
         return (millionths * factor).scaleb(-6)
 
     def most(self, *, prompt_tokens: int, completion_tokens: int, tier: Tier = "standard") -> Decimal:
-        """What so many tokens cost at most, in USD: the prompt read from a cache or written to it, whatever is dearest."""
+        """What so many tokens cost at most, in USD: the prompt read from a cache or written to it, or neither."""
         ways: tuple[dict[str, int], ...] = ({}, {"cached_tokens": prompt_tokens}, {"cache_write_tokens": prompt_tokens})
         return max(
             self.cost(prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, tier=tier, **way)
