@@ -55,8 +55,8 @@ class Throttle:
             return None
         granted = max(0.0, self.paused_until - now, self._requests.wait(now, 1), self._tokens.wait(now, tokens))
         paced = self._next_at - now
-        if paced > granted:
-            self._is_held = True
+        if paced > granted and (self._level.is_rate or 2 * self.num_under_way >= self.limit):
+            self._is_held = True  # the pace alone: a level of which not even half is used proves nothing
         return max(granted, paced)
 
     def sent(self, now: float, tokens: int) -> Ticket:
