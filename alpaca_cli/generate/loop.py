@@ -22,13 +22,13 @@ from alpaca_cli.generate.budget import Budget
 from alpaca_cli.generate.collapse import collapse
 from alpaca_cli.generate.failure import Failure
 from alpaca_cli.generate.interrupt import on_interrupt
+from alpaca_cli.generate.level import Ticket as Mark
 from alpaca_cli.generate.progress import Listener, Progress
 from alpaca_cli.generate.prompt import RequestMaker
 from alpaca_cli.generate.recorder import Recorder, given_up
 from alpaca_cli.generate.replay import Replay
 from alpaca_cli.generate.server import Outcome, Server, choose
 from alpaca_cli.generate.teacher import Reply
-from alpaca_cli.generate.throttle import Slot
 from alpaca_cli.generate.trouble import Trouble, pause, times, unreachable
 from alpaca_cli.recipe import GenerateRecipe
 
@@ -44,7 +44,7 @@ class Sent:
     ask: Ask
     server: Server
     ticket: Ticket
-    slot: Slot
+    mark: Mark
     """The throttle's mark for it."""
     at: float
     """When, by the loop's clock."""
@@ -170,10 +170,10 @@ class Loop:
         except UsageError as error:
             self._fail(error)
             return False
-        slot = server.throttle.sent(self._clock(), server.tokens(request))
+        mark = server.throttle.sent(self._clock(), server.tokens(request))
         server.num_sent += 1
         task = asyncio.create_task(server.ask(request))
-        self._under_way[task] = Sent(ask, server, ticket, slot, self._clock())
+        self._under_way[task] = Sent(ask, server, ticket, mark, self._clock())
         task.add_done_callback(self._on_end)
         return True
 
@@ -218,7 +218,7 @@ class Loop:
         else:
             self._budget.release(sent.ticket, may_be_paid=False)
         tokens = sum((completion.usage or {}).get(key, 0) for key in ("prompt_tokens", "completion_tokens"))
-        server.throttle.answered(sent.slot, now, tokens=tokens, headers=reply.headers)
+        server.throttle.answered(sent.mark, now, tokens=tokens, headers=reply.headers)
         if server.tier == "flex" and completion.tier not in (None, "flex") and not server.is_proven:
             self._listener.note(f"the server answers in tier {completion.tier}, at full price, not in flex")
         server.answered()
@@ -238,12 +238,12 @@ class Loop:
         ask, server, now = sent.ask, sent.server, self._clock()
         self._budget.release(sent.ticket, may_be_paid=failure.may_be_paid)
         if failure.kind == "busy":
-            server.throttle.refused(sent.slot, now, pause_s=failure.pause_s, headers=failure.headers)
+            server.throttle.refused(sent.mark, now, pause_s=failure.pause_s, headers=failure.headers)
         elif failure.kind == "passing":
-            server.throttle.failed(sent.slot, now, timed_out=failure.timed_out)
+            server.throttle.failed(sent.mark, now, timed_out=failure.timed_out)
             server.failed(now)
         else:
-            server.throttle.dropped(sent.slot)
+            server.throttle.dropped(sent.mark)
         ask.failed_at = now if ask.failed_at is None else ask.failed_at
         ask.failed_by = server
         if failure.kind == "changed" and ask.changes < MOST_CHANGES:
