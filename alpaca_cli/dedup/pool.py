@@ -171,7 +171,9 @@ class Pool:
             byte_of = np.full(len(self._holders), _OTHER_WORD, dtype=np.uint8)
             byte_of[0] = _END
             byte_of[list(words)] = np.arange(_FIRST_WORD, _FIRST_WORD + len(words))
-            texts = byte_of.take(np.frombuffer(self._codes, dtype=np.int64, count=stop)).tobytes().split(b"\0")[:-1]
+            texts = (
+                byte_of.take(np.frombuffer(self._codes, dtype=np.int64, count=stop)).tobytes().split(bytes([_END]))[:-1]
+            )
         dtype = np.uint8 if lengths[first:last].max() < 256 else np.int32
         table: npt.NDArray[np.integer] = cdist(texts[first:last], texts, scorer=LCSseq.similarity, dtype=dtype)
         return table
