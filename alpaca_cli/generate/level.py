@@ -33,7 +33,8 @@ DECREASE = 0.7  # the level below its ceiling after a refusal
 NEAR = 0.92  # the ceiling below a level that was refused
 LEAST_RATE = 0.01  # requests a second
 RECENT = 300  # requests looked at to tell slots from a rate
-SURE = 3  # refusals in a row that speak for the other kind of limit
+SURE = 3  # refusals that speak for the other kind of limit
+SAME = 0.05  # share by which two ends of slots may differ
 FIRST_CHANGE, CHANGE_GROWTH = 2, 4  # refused probes of slots before a rate is tried, and ratio of the next number
 BETTER = 1.15  # ratio from which a level is truly better than another
 ROUND_ANSWERS, TRIAL_ANSWERS = 8, 50  # least answers for a latency in slow start, and to try a level against another
@@ -77,7 +78,8 @@ class Level:
         self._plateau = FIRST_PLATEAU
         self._step = 0.0  # the last one of a probe; 0 if there is none
         self._recent: deque[Ticket] = deque(maxlen=RECENT)  # sent since the last decrease
-        self._doubt = 0  # refusals in a row that spoke for the other kind
+        self._doubt = 0  # refusals that spoke for the other kind since one clearly spoke for this one
+        self._last_end = 0  # requests under way at the last refusal that spoke for slots
         self._num_vain, self._next_change = 0, FIRST_CHANGE  # refused probes of slots; how many until a rate is tried
         self._to_beat = 0.0  # slots that a rate on trial must surpass
         self._round_began_at = self.amount
@@ -165,7 +167,7 @@ class Level:
 
     def _is_slower(self) -> bool:
         """Whether answers come slower than they were once seen to come."""
-        if self.is_rate or self.round.num_answers < ROUND_ANSWERS:
+        if self.is_rate or self.round.num_answers < TRIAL_ANSWERS:
             return False
         slowness = self.round.slowness
         self._least_slowness = min(self._least_slowness, slowness)
@@ -218,9 +220,10 @@ class Level:
 
     def _lower_slots(self, refused: Ticket | None, is_probe: bool) -> None:
         if refused is not None and self._is_by_slots(refused):
+            if self._is_same_end(refused):
+                self._doubt = 0
             self._ceiling = refused.under_way - 1.0
             self.amount = self._ceiling if is_probe else max(1.0, DECREASE * self._ceiling)
-            self._doubt = 0
         else:
             self._ceiling = max(1.0, NEAR * min(self._ceiling, self.amount))
             self.amount = max(1.0, DECREASE * self._ceiling)
@@ -244,9 +247,11 @@ class Level:
             if found > BETTER * self._ceiling:
                 self._plateau = FIRST_PLATEAU
             self._ceiling = max(self._ceiling, found)
+            is_slots = refused is not None and self._is_same_end(refused) and self._is_by_slots(refused)
         else:
             self._ceiling = max(LEAST_RATE, NEAR * min(self._ceiling, self.amount))
-            self._doubt = self._doubt + 1 if refused is not None and self._is_by_slots(refused) else 0
+            is_slots = refused is not None and self._is_by_slots(refused)
+        self._doubt = self._doubt + 1 if is_slots else 0
         self.amount = DECREASE * self._ceiling
         if refused is not None and self._doubt >= SURE:
             self._return_to_slots(refused.under_way - 1.0)
@@ -254,6 +259,11 @@ class Level:
     def _return_to_slots(self, amount: float) -> None:
         self._doubt, self.is_rate, self._plateau, self._to_beat = 0, False, PLATEAU, 0.0
         self.amount = self._ceiling = amount
+
+    def _is_same_end(self, refused: Ticket) -> bool:
+        """Whether it was refused at the same number under way as the last one; a rate refuses now here, now there."""
+        last, self._last_end = self._last_end, refused.under_way
+        return abs(self._last_end - last) <= SAME * last
 
     def _is_by_slots(self, refused: Ticket) -> bool:
         """Whether hardly any earlier request since the last decrease found as many under way; all have one slot."""

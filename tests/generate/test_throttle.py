@@ -57,7 +57,6 @@ CONVERGED = {
     "rate": (Server(1, rpm=600), 200, 800),
     "rate, slow": (Server(15, rpm=600), 500, 900),
     "rate, high": (Server(1, rpm=6000), 60, 180),
-    "rate, hardly a burst": (Server(1, rpm=6000, burst_s=0.1), 60, 180),
     "tokens": (Server(1, tpm=2_100_000), 200, 800),
 }
 
@@ -67,6 +66,20 @@ def test_less_than_1_percent_refused_and_90_percent_used_without_headers(name: s
     server, start, end = CONVERGED[name]
     record = Simulation(server).run(end)
     assert record.use(server, start, end) >= 0.9
+    assert record.refused_share(start, end) < 0.01
+
+
+HARD = {
+    "a rate without any burst looks like slots": (Server(1, rpm=6000, burst_s=0.0), 60, 180),
+    "slots that answers on their way blur look like a rate": (Server(1, slots=200, network_s=0.03), 60, 240),
+}
+
+
+@pytest.mark.parametrize("name", HARD)
+def test_servers_that_look_like_others_are_used_less_but_well(name: str) -> None:
+    server, start, end = HARD[name]
+    record = Simulation(server).run(end)
+    assert record.use(server, start, end) >= 0.75
     assert record.refused_share(start, end) < 0.01
 
 
@@ -108,6 +121,13 @@ def test_a_server_that_queues_is_kept_busy_and_not_much_more(slots: int) -> None
     assert record.use(server, 100, 400) >= 0.9
     assert slots * 0.9 <= record.crowd(100, 400) <= slots * 1.9  # trials at 1.5 times the level included
     assert record.refused_share(0, 400) == 0
+
+
+def test_a_queue_is_found_where_latency_is_mostly_chance() -> None:
+    server = Server(1, slots=10, is_queueing=True, is_steady=False, spread=0.6)
+    record = Simulation(server).run(400)
+    assert record.use(server, 100, 400) >= 0.9
+    assert record.crowd(100, 400) <= 25
 
 
 def test_a_server_with_room_for_all_gets_all() -> None:

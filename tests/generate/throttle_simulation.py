@@ -20,7 +20,7 @@ class Server:
     """Exactly one of the limits slots, rpm and tpm; from a time on it is multiplied by a factor (`change`)."""
 
     latency_s: float
-    """Median; lognormal, and in proportion to the answer's tokens."""
+    """Median; lognormal."""
     slots: int | None = None
     is_queueing: bool = False
     """Requests wait for a slot instead of being refused."""
@@ -33,6 +33,8 @@ class Server:
     """One way: for so long an answer is still under way for the one who asked."""
     spread: float = 0.4
     """Sigma of the lognormal latencies."""
+    is_steady: bool = True
+    """Latency goes with an answer's tokens; if not, all answers have the same number of them."""
     has_headers: bool = False
     retry_after_s: float | None = None
     change: tuple[float, float] = (math.inf, 1.0)
@@ -195,7 +197,7 @@ class Simulation:
         self._busy += 1
         self.record.taken.append(self.now)
         self.record.busy.append((self.now, self.now + seconds))
-        tokens = PROMPT_TOKENS + min(MOST_ANSWER_TOKENS, int(ANSWER_TOKENS * factor))
+        tokens = PROMPT_TOKENS + min(MOST_ANSWER_TOKENS, int(ANSWER_TOKENS * (factor if self.server.is_steady else 1)))
         self._at(self.now + seconds, self._finish, ticket, tokens, self._headers())
 
     def _finish(self, ticket: Any, tokens: int, headers: Mapping[str, str]) -> None:
