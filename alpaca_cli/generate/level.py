@@ -44,7 +44,7 @@ SLOWER = 1.3  # ratio of latencies from which a lower level is tried
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Ticket:
+class Mark:
     """A request under way, and what was known when it was sent."""
 
     sent_at: float
@@ -77,7 +77,7 @@ class Level:
         self._quiet_answers, self._quiet_since = 0, 0.0  # since the level was changed
         self._plateau = FIRST_PLATEAU
         self._step = 0.0  # the last one of a probe; 0 if there is none
-        self._recent: deque[Ticket] = deque(maxlen=RECENT)  # sent since the last decrease
+        self._recent: deque[Mark] = deque(maxlen=RECENT)  # sent since the last decrease
         self._doubt = 0  # refusals that spoke for the other kind since one clearly spoke for this one
         self._last_end = 0  # requests under way at the last refusal that spoke for slots
         self._num_vain, self._next_change = 0, FIRST_CHANGE  # refused probes of slots; how many until a rate is tried
@@ -86,16 +86,16 @@ class Level:
         self._before: Round | None = None  # of another level, to compare with
         self._least_slowness = math.inf
 
-    def sent(self, ticket: Ticket) -> None:
+    def sent(self, mark: Mark) -> None:
         """Remember a request of this epoch."""
-        self._recent.append(ticket)
+        self._recent.append(mark)
 
-    def learn(self, ticket: Ticket, now: float, tokens: int) -> None:
+    def learn(self, mark: Mark, now: float, tokens: int) -> None:
         """Take the latency of a good answer."""
-        seconds = max(0.0, now - ticket.sent_at)
+        seconds = max(0.0, now - mark.sent_at)
         self.latency_s = seconds if self.latency_s is None else self.latency_s + (seconds - self.latency_s) / 16
-        if ticket.round is self.round:
-            self.round.add(ticket.under_way, seconds, tokens)
+        if mark.round is self.round:
+            self.round.add(mark.under_way, seconds, tokens)
 
     def ease(self, num_under_way: int) -> None:
         """Begin again after a pause: what still runs keeps its place, the rest comes gently."""
@@ -205,7 +205,7 @@ class Level:
 
     # Decrease
 
-    def lower(self, now: float, refused: Ticket | None) -> None:
+    def lower(self, now: float, refused: Mark | None) -> None:
         """Once for a burst of refusals; None: a timeout, which tells nothing of the kind of limit."""
         is_probe = self.amount > self._ceiling
         if is_probe:
@@ -218,7 +218,7 @@ class Level:
         self.begin_epoch()
         self._begin_quiet(now)
 
-    def _lower_slots(self, refused: Ticket | None, is_probe: bool) -> None:
+    def _lower_slots(self, refused: Mark | None, is_probe: bool) -> None:
         if refused is not None and self._is_by_slots(refused):
             if self._is_same_end(refused):
                 self._doubt = 0
@@ -236,7 +236,7 @@ class Level:
             self._doubt, self.is_rate, self._plateau = 0, True, FIRST_PLATEAU
             self.amount, self._ceiling = self.amount / self.latency_s, self._ceiling / self.latency_s
 
-    def _lower_rate(self, refused: Ticket | None, is_probe: bool) -> None:
+    def _lower_rate(self, refused: Mark | None, is_probe: bool) -> None:
         if self._to_beat:
             if refused is None or refused.under_way <= max(BETTER * self._to_beat, self._to_beat + 1):
                 self._return_to_slots(self._to_beat)
@@ -260,12 +260,12 @@ class Level:
         self._doubt, self.is_rate, self._plateau, self._to_beat = 0, False, PLATEAU, 0.0
         self.amount = self._ceiling = amount
 
-    def _is_same_end(self, refused: Ticket) -> bool:
+    def _is_same_end(self, refused: Mark) -> bool:
         """Whether it was refused at the same number under way as the last one; a rate refuses now here, now there."""
         last, self._last_end = self._last_end, refused.under_way
         return abs(self._last_end - last) <= SAME * last
 
-    def _is_by_slots(self, refused: Ticket) -> bool:
+    def _is_by_slots(self, refused: Mark) -> bool:
         """Whether hardly any earlier request since the last decrease found as many under way; all have one slot."""
-        earlier = [ticket.under_way for ticket in self._recent if ticket.sent_at < refused.sent_at]
+        earlier = [mark.under_way for mark in self._recent if mark.sent_at < refused.sent_at]
         return refused.under_way > 1 and 10 * sum(n >= refused.under_way for n in earlier) <= len(earlier)

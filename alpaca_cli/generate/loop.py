@@ -22,7 +22,7 @@ from alpaca_cli.generate.budget import Budget
 from alpaca_cli.generate.collapse import collapse
 from alpaca_cli.generate.failure import Failure
 from alpaca_cli.generate.interrupt import on_interrupt
-from alpaca_cli.generate.level import Ticket as Mark
+from alpaca_cli.generate.level import Mark
 from alpaca_cli.generate.progress import Listener, Progress
 from alpaca_cli.generate.prompt import RequestMaker
 from alpaca_cli.generate.recorder import Recorder, given_up

@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping
 
 from alpaca_cli.generate.bucket import Bucket
-from alpaca_cli.generate.level import Level, Ticket
+from alpaca_cli.generate.level import Level, Mark
 
 PACE = 2.0  # of slots, in levels a latency
 LATE_S = 0.02  # a rate's sends that come late by so much are made up for
@@ -59,8 +59,8 @@ class Throttle:
             self._is_held = True  # the pace alone: a level of which not even half is used proves nothing
         return max(granted, paced)
 
-    def sent(self, now: float, tokens: int) -> Ticket:
-        """A request is sent; its ticket comes back with its end, in exactly one of the next four."""
+    def sent(self, now: float, tokens: int) -> Mark:
+        """A request is sent; its mark comes back with its end, in exactly one of the next four."""
         level = self._level
         if self._is_after_pause:
             self._is_after_pause = False
@@ -74,23 +74,23 @@ class Throttle:
         else:
             self._next_at = max(self._next_at, now) + (level.latency_s or 0.0) / (PACE * level.amount)
         spent = (self._requests.spent, self._tokens.spent)
-        ticket = Ticket(now, tokens, self.num_under_way, level.epoch, level.round, spent)
-        level.sent(ticket)
-        return ticket
+        mark = Mark(now, tokens, self.num_under_way, level.epoch, level.round, spent)
+        level.sent(mark)
+        return mark
 
-    def answered(self, ticket: Ticket, now: float, *, tokens: int, headers: Mapping[str, str]) -> None:
+    def answered(self, mark: Mark, now: float, *, tokens: int, headers: Mapping[str, str]) -> None:
         """A good answer, which used `tokens`, prompt and answer (0: unknown)."""
         self.num_under_way -= 1
         self._num_troubles = 0
-        self._read(ticket, now, headers)
-        self._level.learn(ticket, now, tokens or ticket.tokens)
+        self._read(mark, now, headers)
+        self._level.learn(mark, now, tokens or mark.tokens)
         if self._is_held:
             self._level.grow(now)
 
-    def refused(self, ticket: Ticket, now: float, *, pause_s: float | None, headers: Mapping[str, str]) -> None:
+    def refused(self, mark: Mark, now: float, *, pause_s: float | None, headers: Mapping[str, str]) -> None:
         """The server has too much to do (429, or 503); `pause_s` is how long it asks to be left alone, if it does."""
         self.num_under_way -= 1
-        self._read(ticket, now, headers)
+        self._read(mark, now, headers)
         asked_s = pause_s if pause_s is not None and 0 < pause_s < math.inf else 0.0
         if asked_s:
             self._pause(now, asked_s)
@@ -98,13 +98,13 @@ class Throttle:
         self._level.pause_cost_s = (
             PAUSES_APART * asked_s * min(1.0, asked_s / (self._level.latency_s or asked_s or 1.0))
         )
-        if ticket.epoch == self._level.epoch:
-            self._lower(now, ticket)
+        if mark.epoch == self._level.epoch:
+            self._lower(now, mark)
 
-    def failed(self, ticket: Ticket, now: float, *, timed_out: bool) -> None:
+    def failed(self, mark: Mark, now: float, *, timed_out: bool) -> None:
         """No answer: a timeout is congestion; other failures are none, but some in a row bring a pause."""
         self.num_under_way -= 1
-        if ticket.epoch != self._level.epoch:
+        if mark.epoch != self._level.epoch:
             return
         if timed_out:
             self._lower(now, None)
@@ -114,15 +114,15 @@ class Throttle:
             self._level.begin_epoch()
             self._back_off(now, self._num_troubles - FAILURES)
 
-    def dropped(self, ticket: Ticket) -> None:  # noqa: ARG002  (symmetry: every ticket comes back)
+    def dropped(self, mark: Mark) -> None:  # noqa: ARG002  (symmetry: every mark comes back)
         """Cancelled: nothing is learnt."""
         self.num_under_way -= 1
 
-    def _read(self, ticket: Ticket, now: float, headers: Mapping[str, str]) -> None:
-        for bucket, spent in zip((self._requests, self._tokens), ticket.spent, strict=True):
-            bucket.learn(now, headers, sent_at=ticket.sent_at, spent=spent)
+    def _read(self, mark: Mark, now: float, headers: Mapping[str, str]) -> None:
+        for bucket, spent in zip((self._requests, self._tokens), mark.spent, strict=True):
+            bucket.learn(now, headers, sent_at=mark.sent_at, spent=spent)
 
-    def _lower(self, now: float, refused: Ticket | None) -> None:
+    def _lower(self, now: float, refused: Mark | None) -> None:
         self._num_troubles += 1
         if self._num_troubles > 1:  # nothing was answered since the last time
             self._back_off(now, self._num_troubles - 2)

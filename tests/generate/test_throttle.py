@@ -21,25 +21,25 @@ def send(throttle: Throttle, now: float) -> object:
 
 
 def fill(throttle: Throttle, now: float) -> list[object]:
-    tickets = []
+    marks = []
     while throttle.wait(now, TOKENS) == 0:
-        tickets.append(throttle.sent(now, TOKENS))
-    return tickets
+        marks.append(throttle.sent(now, TOKENS))
+    return marks
 
 
 def busy_throttle(count: int, *, most: int = 1000) -> tuple[Throttle, list[object], float]:
     """A throttle that a server with answers of 1 s has let come to `count` under way, and the time."""
     throttle, now = Throttle(most), 0.0
-    tickets = fill(throttle, now)
+    marks = fill(throttle, now)
     while throttle.num_under_way < count:
         now += 1
-        for ticket in tickets:
-            throttle.answered(ticket, now, tokens=1000, headers=NO_HEADERS)
-        tickets = []
+        for mark in marks:
+            throttle.answered(mark, now, tokens=1000, headers=NO_HEADERS)
+        marks = []
         for _ in range(100):  # sends are paced
-            tickets += fill(throttle, now)
+            marks += fill(throttle, now)
             now += 0.01
-    return throttle, tickets, now
+    return throttle, marks, now
 
 
 # Converged: where it comes to, and how many refusals that costs
@@ -188,10 +188,10 @@ def test_a_queue_that_became_slower_is_made_shorter() -> None:
 
 @pytest.mark.parametrize("pause_s", [0.3, 20, 121, 3600])
 def test_the_pause_that_a_server_asks_for_is_kept_to_the_second(pause_s: float) -> None:
-    throttle, tickets, now = busy_throttle(10)
-    throttle.refused(tickets.pop(), now, pause_s=pause_s, headers=NO_HEADERS)
-    for ticket in tickets:
-        throttle.answered(ticket, now, tokens=1000, headers=NO_HEADERS)
+    throttle, marks, now = busy_throttle(10)
+    throttle.refused(marks.pop(), now, pause_s=pause_s, headers=NO_HEADERS)
+    for mark in marks:
+        throttle.answered(mark, now, tokens=1000, headers=NO_HEADERS)
     assert throttle.wait(now, TOKENS) == pytest.approx(pause_s)
     assert throttle.wait(now + pause_s * 0.99, TOKENS) == pytest.approx(pause_s * 0.01)
     assert throttle.wait(now + pause_s, TOKENS) == 0
@@ -199,27 +199,27 @@ def test_the_pause_that_a_server_asks_for_is_kept_to_the_second(pause_s: float) 
 
 
 def test_a_shorter_pause_does_not_end_a_longer_one() -> None:
-    throttle, tickets, now = busy_throttle(10)
-    throttle.refused(tickets.pop(), now, pause_s=60, headers=NO_HEADERS)
-    throttle.refused(tickets.pop(), now, pause_s=1, headers=NO_HEADERS)
+    throttle, marks, now = busy_throttle(10)
+    throttle.refused(marks.pop(), now, pause_s=60, headers=NO_HEADERS)
+    throttle.refused(marks.pop(), now, pause_s=1, headers=NO_HEADERS)
     assert throttle.paused_until == now + 60
 
 
 @pytest.mark.parametrize("pause_s", [None, 0.0, -5.0, math.nan, math.inf])
 def test_a_pause_that_is_none_does_not_stop_a_run(pause_s: float | None) -> None:
-    throttle, tickets, now = busy_throttle(10)
-    throttle.refused(tickets.pop(), now, pause_s=pause_s, headers=NO_HEADERS)
-    for ticket in tickets:
-        throttle.answered(ticket, now, tokens=1000, headers=NO_HEADERS)
+    throttle, marks, now = busy_throttle(10)
+    throttle.refused(marks.pop(), now, pause_s=pause_s, headers=NO_HEADERS)
+    for mark in marks:
+        throttle.answered(mark, now, tokens=1000, headers=NO_HEADERS)
     assert throttle.wait(now + 1, TOKENS) == 0
 
 
 def test_no_herd_after_a_pause() -> None:
-    throttle, tickets, now = busy_throttle(60)
+    throttle, marks, now = busy_throttle(60)
     before = throttle.num_under_way
-    throttle.refused(tickets.pop(), now, pause_s=10, headers=NO_HEADERS)
-    for ticket in tickets:
-        throttle.answered(ticket, now, tokens=1000, headers=NO_HEADERS)
+    throttle.refused(marks.pop(), now, pause_s=10, headers=NO_HEADERS)
+    for mark in marks:
+        throttle.answered(mark, now, tokens=1000, headers=NO_HEADERS)
     assert len(fill(throttle, now + 10)) <= 2  # paced
     assert throttle.limit < 0.75 * before
 
@@ -228,8 +228,8 @@ def test_refusals_that_go_on_bring_pauses_that_grow() -> None:
     throttle = Throttle(10)
     now, pauses = 0.0, []
     for _ in range(12):
-        ticket = send(throttle, now)
-        throttle.refused(ticket, now, pause_s=None, headers=NO_HEADERS)
+        mark = send(throttle, now)
+        throttle.refused(mark, now, pause_s=None, headers=NO_HEADERS)
         wait = throttle.wait(now, TOKENS)
         assert wait is not None
         pauses.append(wait)
@@ -238,24 +238,24 @@ def test_refusals_that_go_on_bring_pauses_that_grow() -> None:
 
 
 def test_failures_bring_a_pause_from_the_third_on() -> None:
-    throttle, tickets, now = busy_throttle(10)
+    throttle, marks, now = busy_throttle(10)
     limit = throttle.limit
-    for ticket in tickets[:2]:
-        throttle.failed(ticket, now, timed_out=False)
+    for mark in marks[:2]:
+        throttle.failed(mark, now, timed_out=False)
     assert throttle.paused_until < now
-    for ticket in tickets[2:]:  # all sent before the pause: it does not grow with them
-        throttle.failed(ticket, now, timed_out=False)
+    for mark in marks[2:]:  # all sent before the pause: it does not grow with them
+        throttle.failed(mark, now, timed_out=False)
     assert throttle.paused_until == now + 0.5
     send(throttle, now + 0.5)
     assert 1 <= throttle.limit < limit
 
 
 def test_a_good_answer_ends_the_count_of_failures() -> None:
-    throttle, tickets, now = busy_throttle(10)
-    for ticket in tickets[:2]:
-        throttle.failed(ticket, now, timed_out=False)
-    throttle.answered(tickets[2], now, tokens=0, headers=NO_HEADERS)
-    throttle.failed(tickets[3], now, timed_out=False)
+    throttle, marks, now = busy_throttle(10)
+    for mark in marks[:2]:
+        throttle.failed(mark, now, timed_out=False)
+    throttle.answered(marks[2], now, tokens=0, headers=NO_HEADERS)
+    throttle.failed(marks[3], now, timed_out=False)
     assert throttle.paused_until < now
 
 
@@ -280,29 +280,29 @@ def test_it_about_doubles_each_round_trip_at_the_start() -> None:
 
 
 def test_one_decrease_for_a_burst_of_refusals() -> None:
-    throttle, tickets, now = busy_throttle(40)
-    throttle.refused(tickets[-1], now, pause_s=None, headers=NO_HEADERS)
+    throttle, marks, now = busy_throttle(40)
+    throttle.refused(marks[-1], now, pause_s=None, headers=NO_HEADERS)
     limit = throttle.limit
     assert 1 <= limit < 40
-    for ticket in tickets[10:-1]:
-        throttle.refused(ticket, now, pause_s=None, headers=NO_HEADERS)
-        throttle.failed(tickets.pop(0), now, timed_out=True)
-        if len(tickets) < 12:
+    for mark in marks[10:-1]:
+        throttle.refused(mark, now, pause_s=None, headers=NO_HEADERS)
+        throttle.failed(marks.pop(0), now, timed_out=True)
+        if len(marks) < 12:
             break
     assert throttle.limit == limit
 
 
 def test_a_timeout_is_congestion() -> None:
-    throttle, tickets, now = busy_throttle(40)
+    throttle, marks, now = busy_throttle(40)
     limit = throttle.limit
-    throttle.failed(tickets[0], now, timed_out=True)
+    throttle.failed(marks[0], now, timed_out=True)
     assert throttle.limit < 0.75 * limit
 
 
 def test_what_is_cancelled_teaches_nothing() -> None:
-    throttle, tickets, _ = busy_throttle(40)
+    throttle, marks, _ = busy_throttle(40)
     limit, count = throttle.limit, throttle.num_under_way
-    throttle.dropped(tickets[0])
+    throttle.dropped(marks[0])
     assert (throttle.limit, throttle.num_under_way) == (limit, count - 1)
 
 
@@ -344,30 +344,30 @@ def test_any_order_of_events_leaves_a_way_on(
         "x-ratelimit-limit-tokens": "1000",
         "x-ratelimit-remaining-tokens": "-1",
     }
-    tickets = []
+    marks = []
     for name, number, seconds in events:
         if name == "send":
             while throttle.wait(now, TOKENS) == 0 and number % 3:
-                tickets.append(throttle.sent(now, TOKENS))
+                marks.append(throttle.sent(now, TOKENS))
         elif name == "later":
             now += seconds or 0.1
-        elif tickets:
-            ticket = tickets.pop(number % len(tickets))
+        elif marks:
+            mark = marks.pop(number % len(marks))
             if name == "answer":
-                throttle.answered(ticket, now, tokens=number % 5000, headers=headers if number % 2 else NO_HEADERS)
+                throttle.answered(mark, now, tokens=number % 5000, headers=headers if number % 2 else NO_HEADERS)
             elif name == "refuse":
-                throttle.refused(ticket, now, pause_s=seconds, headers=headers if number % 2 else NO_HEADERS)
+                throttle.refused(mark, now, pause_s=seconds, headers=headers if number % 2 else NO_HEADERS)
             elif name == "drop":
-                throttle.dropped(ticket)
+                throttle.dropped(mark)
             else:
-                throttle.failed(ticket, now, timed_out=name == "time out")
-        assert throttle.num_under_way == len(tickets) <= most
+                throttle.failed(mark, now, timed_out=name == "time out")
+        assert throttle.num_under_way == len(marks) <= most
         assert 1 <= throttle.limit <= most
         wait = throttle.wait(now, TOKENS)
         assert wait is None or 0 <= wait < 700
-        assert wait is not None or tickets
-    for ticket in tickets:
-        throttle.dropped(ticket)
+        assert wait is not None or marks
+    for mark in marks:
+        throttle.dropped(mark)
     wait = throttle.wait(now, TOKENS)
     assert wait is not None  # nothing is under way, and there is a time at which the next one goes
     assert throttle.wait(now + wait, TOKENS) == pytest.approx(0, abs=1e-6)

@@ -136,25 +136,25 @@ class Simulation:
                     self._wake_at = when
                     self._at(when, self._wake, when)
                 return
-            ticket = self.throttle.sent(self.now, tokens)
+            mark = self.throttle.sent(self.now, tokens)
             self._num_out += 1
             self.record.sends.append(self.now)
             self.record.under_way.append((self.now, self.throttle.num_under_way))
-            self._at(self.now + self.server.network_s, self._arrive, ticket, self.now)
+            self._at(self.now + self.server.network_s, self._arrive, mark, self.now)
 
-    def _answered(self, ticket: Any, tokens: int, headers: Mapping[str, str]) -> None:
-        self.throttle.answered(ticket, self.now, tokens=tokens, headers=headers)
+    def _answered(self, mark: Any, tokens: int, headers: Mapping[str, str]) -> None:
+        self.throttle.answered(mark, self.now, tokens=tokens, headers=headers)
         self._num_out -= 1
         self._fill()
 
-    def _refused(self, ticket: Any, headers: Mapping[str, str]) -> None:
+    def _refused(self, mark: Any, headers: Mapping[str, str]) -> None:
         pause = self.server.retry_after_s
-        self.throttle.refused(ticket, self.now, pause_s=pause, headers=headers)
+        self.throttle.refused(mark, self.now, pause_s=pause, headers=headers)
         self._at(self.now + max(pause or 0.0, 0.5 + self._rng.random() / 2), self._again)
         self._fill()
 
-    def _failed(self, ticket: Any) -> None:
-        self.throttle.failed(ticket, self.now, timed_out=False)
+    def _failed(self, mark: Any) -> None:
+        self.throttle.failed(mark, self.now, timed_out=False)
         self._at(self.now + 0.5 + self._rng.random() / 2, self._again)
         self._fill()
 
@@ -167,42 +167,42 @@ class Simulation:
     def _room(self, now: float) -> float:
         return max(1.0, self.server.capacity(now) * self.server.burst_s)
 
-    def _arrive(self, ticket: Any, sent_at: float) -> None:
+    def _arrive(self, mark: Any, sent_at: float) -> None:
         server = self.server
         if self._rng.random() < server.error_share:
-            self._at(self.now + self.server.network_s, self._failed, ticket)
+            self._at(self.now + self.server.network_s, self._failed, mark)
         elif server.slots is None:
             rate = server.capacity(self.now)
             self._level = min(self._room(self.now), self._level + (self.now - self._level_at) * rate)
             self._level_at = self.now
             if self._level < 1 - 1e-9:
-                self._refuse(ticket, sent_at)
+                self._refuse(mark, sent_at)
             else:
                 self._level -= 1
-                self._work(ticket)
+                self._work(mark)
         elif self._busy < int(server.capacity(self.now)):
-            self._work(ticket)
+            self._work(mark)
         elif server.is_queueing:
-            self._queue.append(ticket)
+            self._queue.append(mark)
         else:
-            self._refuse(ticket, sent_at)
+            self._refuse(mark, sent_at)
 
-    def _refuse(self, ticket: Any, sent_at: float) -> None:
+    def _refuse(self, mark: Any, sent_at: float) -> None:
         self.record.refusals.append(sent_at)
-        self._at(self.now + self.server.network_s, self._refused, ticket, self._headers())
+        self._at(self.now + self.server.network_s, self._refused, mark, self._headers())
 
-    def _work(self, ticket: Any) -> None:
+    def _work(self, mark: Any) -> None:
         factor = self._rng.lognormvariate(0.0, self.server.spread)
         seconds = self.server.latency_s * factor
         self._busy += 1
         self.record.taken.append(self.now)
         self.record.busy.append((self.now, self.now + seconds))
         tokens = PROMPT_TOKENS + min(MOST_ANSWER_TOKENS, int(ANSWER_TOKENS * (factor if self.server.is_steady else 1)))
-        self._at(self.now + seconds, self._finish, ticket, tokens, self._headers())
+        self._at(self.now + seconds, self._finish, mark, tokens, self._headers())
 
-    def _finish(self, ticket: Any, tokens: int, headers: Mapping[str, str]) -> None:
+    def _finish(self, mark: Any, tokens: int, headers: Mapping[str, str]) -> None:
         self._busy -= 1
-        self._at(self.now + self.server.network_s, self._answered, ticket, tokens, headers)
+        self._at(self.now + self.server.network_s, self._answered, mark, tokens, headers)
         while self._queue and self._busy < int(self.server.capacity(self.now)):
             self._work(self._queue.popleft())
 
