@@ -25,7 +25,7 @@ from alpaca_cli.recipe import GenerateRecipe
 
 _MARK = "<!-- written by alpaca; once edited, it is not overwritten; sha256 of all above: {} -->\n"
 _MARKED = re.compile(re.escape(_MARK).replace(r"\{\}", "([0-9a-f]{64})").encode() + rb"\Z")
-_SIZES = ((10**3, "1K"), (10**4, "10K"), (10**5, "100K"), (10**6, "1M"), (10**7, "10M"))
+_SIZES = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T")  # the hub's, from 10**3 on
 
 
 def write_card(folder: Path, report: Mapping[str, Any], recipe: GenerateRecipe, inputs: Inputs) -> str | None:
@@ -88,25 +88,21 @@ def _size(num: int) -> str:
     """The hub's name for so many rows.
 
     >>> [_size(999), _size(1000), _size(52002), _size(10**8)]
-    ['n<1K', '1K<n<10K', '10K<n<100K', 'n>10M']
+    ['n<1K', '1K<n<10K', '10K<n<100K', '100M<n<1B']
     """
-    lower = None
-    for most, name in _SIZES:
-        if num < most:
-            return f"{lower}<n<{name}" if lower else f"n<{name}"
-        lower = name
-    return f"n>{lower}"
+    place = max(0, len(str(num)) - 3)
+    return f"{_SIZES[place - 1]}<n<{_SIZES[place]}" if place else f"n<{_SIZES[0]}"
 
 
 def _what(report: Mapping[str, Any], recipe: GenerateRecipe) -> str:
     text = (
         f"{_count(report['kept'], 'example')} of instructions with answers, made by self-instruct: a teacher model was "
-        "shown a few seed tasks written by people and was asked for more; of what it wrote, rules and a test of novelty "
-        f"against the seeds and everything kept before (ROUGE-L F of at most {recipe.novelty.threshold:g}) let this "
-        "through.\n"
+        "shown a few seed tasks written by people and was asked for more; of what it wrote, rules and a test of "
+        f"novelty against the seeds and everything kept before (ROUGE-L F of at most {recipe.novelty.threshold:g}) "
+        "let this through.\n"
     )
     if not report["is_complete"]:
-        text += f"\nThe run was stopped before its end: {report['kept']:,} of {report['num']:,}.\n"
+        text += f"\nIt is not complete: {report['kept']:,} of the {report['num']:,} examples that were asked for.\n"
     return text
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -70,6 +70,7 @@ class Plan:
     prices: tuple[Price, ...]
     """Those that the costs were reckoned with."""
     warnings: tuple[str, ...]
+    """What the user should know of the models, and of what has changed since the run in the folder began."""
     prompt: str
     """Of request 0, as it is sent."""
 
@@ -100,13 +101,14 @@ def plan(recipe: GenerateRecipe, folder: Path, *, at: Sequence[Address], beside:
     check_money(recipe, at)
     recipe = located(recipe, at)
     inputs = load_inputs(recipe, beside=beside)
-    check_folder(folder, recipe, inputs)
+    notes = check_folder(folder, recipe, inputs)
     replay = Replay(recipe, inputs.seed_tasks, recipe.num or 0)
     completions, spent = read_paid(folder)
     check_paid(folder, completions)
     for k in sorted(completions):
         replay.offer(completions[k])
-    return estimate(recipe, at, inputs.request_maker(recipe), replay, completions, spent)
+    found = estimate(recipe, at, inputs.request_maker(recipe), replay, completions, spent)
+    return replace(found, warnings=(*notes, *found.warnings))
 
 
 def estimate(

@@ -95,9 +95,10 @@ def refilter(
         notes = []
         if not dry_run:
             ledger = stack.enter_context(Ledger(folder / LEDGER))
-            first = Origin(told.get("command", origin.command), told.get("recipe", origin.recipe), origin.command)
+            if "command" in told:
+                origin = Origin(told["command"], told["recipe"], refiltered_by=origin.command)
             at = addresses_without_keys(recipe, environment)
-            report = run.write_outputs(new, about(first, recipe, at, new.used, ledger))
+            report = run.write_outputs(new, about(origin, recipe, at, new.used, ledger))
             if note := write_card(folder, report, recipe, inputs):
                 notes.append(note)
         if not new.is_done:

@@ -156,15 +156,14 @@ def opened(path: Path, recipe: GenerateRecipe, inputs: Inputs, *, may_differ: bo
         lock.release()
 
 
-def check_folder(path: Path, recipe: GenerateRecipe, inputs: Inputs) -> None:
-    """Raises what `opened` would for what is in the folder, of which it only reads."""
+def check_folder(path: Path, recipe: GenerateRecipe, inputs: Inputs) -> list[str]:
+    """The notes that `opened` would have on a folder, which is only read; raises what that would."""
     if not path.exists():
-        return
+        return []
     if not path.is_dir():
         raise UsageError("expected a folder, found a file", where=str(path), hint="choose another --out")
     _check_ours(path, _beginning(inputs))
-    if (path / RECIPE).exists() and _is_begun(path):
-        _check_same(path, recipe, inputs)
+    return _check_same(path, recipe, inputs) if (path / RECIPE).exists() and _is_begun(path) else []
 
 
 def check_paid(path: Path, completions: Mapping[int, Completion]) -> dict[str, Any]:

@@ -106,7 +106,7 @@ def test_a_run_that_stopped_has_a_card_that_says_so(alpaca: Alpaca) -> None:
         stopped = alpaca(*command, "--max-requests", 2)
 
     assert stopped.code == 7
-    assert "The run was stopped before its end: 6 of 30." in Path("r/README.md").read_text()
+    assert "It is not complete: 6 of the 30 examples that were asked for." in Path("r/README.md").read_text()
 
 
 def test_the_report_is_a_function_of_the_journal_but_for_its_part_run(alpaca: Alpaca) -> None:

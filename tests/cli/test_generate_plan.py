@@ -160,6 +160,16 @@ def test_tokens_that_the_server_did_not_count_are_estimated_for_the_plan(alpaca:
     assert (plan["num_requests"], plan["prompt_tokens"]) == (1, round(len(prompt) / 4))
 
 
+def test_a_plan_tells_that_the_server_has_moved(alpaca: Alpaca) -> None:
+    with serving(answer) as seen:
+        alpaca("generate", "--num", 3, "--base-url", seen.base_url, "--model", "m", "--out", "r")
+    elsewhere = ["--base-url", "http://localhost:1/v1", "--model", "m", "--out", "r"]
+    run = alpaca("generate", "--num", 9, *elsewhere, "--dry-run", "--json")
+
+    assert run.json["warnings"] == [f"the teacher was at {seen.base_url}, and is at http://localhost:1/v1 now"]
+    assert f"note: {run.json['warnings'][0]}\n" in run.err
+
+
 def test_a_plan_refuses_a_folder_that_the_run_would_refuse(alpaca: Alpaca) -> None:
     with serving(answer) as seen:
         command = ["generate", "--num", 3, "--base-url", seen.base_url, "--model", "m", "--out", "r"]

@@ -190,6 +190,30 @@ def test_a_folder_without_a_journal_is_refused(alpaca: Alpaca) -> None:
     assert list(Path("r").iterdir()) == []
 
 
+def test_a_run_that_was_killed_before_its_report_is_filtered_too(alpaca: Alpaca, run: dict[str, bytes]) -> None:
+    Path("r/report.json").unlink()
+    done = alpaca(*AGAIN, *STRICT)
+
+    assert done.code == 0
+    assert report()["run"]["command"].startswith("alpaca generate --refilter --out r --set")
+    assert "refiltered_by" not in report()["run"]
+
+
+def test_stopped_amid_writing_the_new_rules_are_what_the_next_run_goes_by(
+    alpaca: Alpaca, run: dict[str, bytes]
+) -> None:
+    """Else the old dataset would pass for a complete one by the new rules."""
+    Path("r/provenance.jsonl").unlink()
+    Path("r/provenance.jsonl").mkdir()
+    stopped = alpaca(*AGAIN, *STRICT)
+    Path("r/provenance.jsonl").rmdir()
+    on = alpaca(*RUN, *STRICT)
+    whole = alpaca(*RUN[:-1], "whole", *STRICT)
+
+    assert (stopped.code, on.code, whole.code) == (2, 0, 0)
+    assert {name: files()[name] for name in DERIVED} == {name: files("whole")[name] for name in DERIVED}
+
+
 def test_a_journal_that_lost_what_was_paid_is_told_and_nothing_is_changed(
     alpaca: Alpaca, run: dict[str, bytes]
 ) -> None:

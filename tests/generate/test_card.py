@@ -194,15 +194,15 @@ def test_the_shipped_recipes_have_shipped_inputs(recipe_name: str) -> None:
 
 @pytest.mark.parametrize(
     ("num", "size"),
-    [(0, "n<1K"), (999, "n<1K"), (1000, "1K<n<10K"), (52002, "10K<n<100K"), (10**6, "1M<n<10M"), (10**7, "n>10M")],
+    [(0, "n<1K"), (999, "n<1K"), (1000, "1K<n<10K"), (52002, "10K<n<100K"), (10**6, "1M<n<10M"), (10**7, "10M<n<100M")],
 )
 def test_sizes_have_the_names_of_the_hub(num: int, size: str) -> None:
     assert header_of(text_of(kept=num))["size_categories"] == [size]
 
 
 def test_a_stopped_run_says_so() -> None:
-    assert "The run was stopped before its end: 300 of 1,200." in text_of(kept=300, is_complete=False)
-    assert "stopped" not in text_of()
+    assert "It is not complete: 300 of the 1,200 examples that were asked for." in text_of(kept=300, is_complete=False)
+    assert "not complete" not in text_of()
 
 
 def test_a_price_that_is_not_known_is_not_made_up() -> None:
