@@ -36,13 +36,15 @@ def _clean_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
 
 
 @pytest.fixture
-def alpaca(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+def alpaca(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
     """Runs a command line in this process, through the error boundary, and gives code, stdout and stderr."""
     from alpaca_cli.cli.app import main
 
     def run(*arguments: object) -> Outcome:
         capsys.readouterr()
-        code = main([str(argument) for argument in arguments])
+        words = [str(argument) for argument in arguments]
+        monkeypatch.setattr("sys.argv", ["alpaca", *words])
+        code = main(words)
         captured = capsys.readouterr()
         return Outcome(code, captured.out, captured.err)
 

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from alpaca_cli.cli import options, screen
+from alpaca_cli.cli import generate_plan, generate_view, options, screen
 from alpaca_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from alpaca_cli.generate.progress import Progress
     from alpaca_cli.generate.run import Result
     from alpaca_cli.recipe import GenerateRecipe
 
-RATE_OVER_S = 30.0
-TROUBLE_EVERY_S = 5.0
+DEFAULT_RECIPE = "generate"
 
 
 def generate(
@@ -28,15 +26,16 @@ def generate(
         ),
     ] = None,
     recipe: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--recipe",
             "-r",
             metavar="RECIPE",
             help="Recipe, by path or shipped name.",
             autocompletion=options.complete_recipe,
+            show_default=DEFAULT_RECIPE,
         ),
-    ] = "generate",
+    ] = None,
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="DIR", help="Run folder; a run in it is taken up again.")
     ] = Path("runs/generate"),
@@ -90,6 +89,12 @@ def generate(
         str | None,
         typer.Option("--license", metavar="ID", help="Licence of the dataset, for its card.", show_default=False),
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show prompt, requests, tokens, cost and time expected; ask nothing.")
+    ] = False,
+    refilter: Annotated[
+        bool, typer.Option("--refilter", help="Judge the answers of the run in DIR by other rules, at no cost.")
+    ] = False,
     set_: options.Set = None,
     json: options.Json = False,
 ) -> None:
@@ -104,14 +109,6 @@ def generate(
     from alpaca_cli.data.shipped import find
     from alpaca_cli.recipe import check, find_recipe
 
-    path = find_recipe(recipe)
-    document = yamlfile.read(path)
-    document.override(set_ or [])
-    if teacher == "rehearsal" and (base_url or model):
-        flag = "--base-url" if base_url else "--model"
-        raise UsageError(f"--teacher rehearsal and {flag} name two teachers", hint="leave one of them out")
-    if teacher == "rehearsal":
-        document.put(("teacher",), _rehearsal_settings(document.data.get("teacher")), source="--teacher")
     flags = {
         "--num": ("num", num),
         "--seed": ("seed", seed),
@@ -127,111 +124,121 @@ def generate(
         "--max-requests": ("max_requests", max_requests),
         "--license": ("license", license_),
     }
-    for flag, (key, value) in flags.items():
-        if value is not None:
-            document.put(tuple(key.split(".")), value, source=flag)
+    given = {flag: (key, value) for flag, (key, value) in flags.items() if value is not None}
+    if refilter:
+        _refilter(out, recipe, set_ or [], given, dry_run=dry_run, json=json)
+        return
+    path = find_recipe(recipe or DEFAULT_RECIPE)
+    document = yamlfile.read(path)
+    document.override(set_ or [])
+    if teacher == "rehearsal" and (base_url or model):
+        flag = "--base-url" if base_url else "--model"
+        raise UsageError(f"--teacher rehearsal and {flag} name two teachers", hint="leave one of them out")
+    if teacher == "rehearsal":
+        document.put(("teacher",), _rehearsal_settings(document.data.get("teacher")), source="--teacher")
+    for flag, (key, value) in given.items():
+        document.put(tuple(key.split(".")), value, source=flag)
     checked = check(document)
     if checked.num is None:
         raise UsageError("how many examples?", where="--num", hint="for example: alpaca generate --num 1000")
-    result = run(checked, out, beside=path.parent)
+    if checked.teacher.kind == "rehearsal":
+        settings = checked.teacher.model_copy(update={"model": "rehearsal", "base_url": None})
+        checked = checked.model_copy(update={"teacher": settings})
+    if dry_run:
+        _plan(checked, out, beside=path.parent, json=json)
+        return
+    result = run(checked, out, beside=path.parent, recipe_name=recipe or DEFAULT_RECIPE)
     if json:
-        screen.emit_json({"folder": str(result.folder), "dataset": str(result.dataset), **_numbers(result)})
+        numbers = generate_view.numbers(result)
+        screen.emit_json({"folder": str(result.folder), "dataset": str(result.dataset), **numbers})
     else:
         screen.emit(str(result.dataset))
 
 
-def run(recipe: GenerateRecipe, out: Path, *, beside: Path) -> Result:
+def run(recipe: GenerateRecipe, out: Path, *, beside: Path, recipe_name: str) -> Result:
     """Run a recipe with the screen as listener; the rehearsal teacher is started where it is asked for."""
     from contextlib import ExitStack
+    from dataclasses import replace
     from os import environ
 
-    from alpaca_cli.generate.address import FREE, Address, addresses, price_of
+    from alpaca_cli.generate.about import Origin
+    from alpaca_cli.generate.address import addresses
+    from alpaca_cli.generate.plan import addresses_without_keys
     from alpaca_cli.generate.run import generate as generate_run
-    from alpaca_cli.generate.teacher import NO_KEY
 
     with ExitStack() as stack:
         if recipe.teacher.kind == "rehearsal":
             from alpaca_cli.rehearsal.server import RehearsalServer
 
-            teacher = recipe.teacher.model_copy(update={"model": "rehearsal", "base_url": None})
-            recipe = recipe.model_copy(update={"teacher": teacher})
             server = stack.enter_context(RehearsalServer())
-            price = price_of(teacher.price) if teacher.price else FREE
-            at = [Address(teacher, server.base_url, NO_KEY, price)]
-            who = "the rehearsal teacher (built in, offline, without intelligence)"
+            at = [replace(each, base_url=server.base_url) for each in addresses_without_keys(recipe, environ)]
         else:
             at = addresses(recipe, environ)
-            who = " and ".join(f"{each.settings.model} at {each.base_url}" for each in at)
-        view = stack.enter_context(_View(f"generate: {_count(recipe.num or 0, 'example')} from {who}, into {out}"))
+        keys = {each.api_key: each.settings.api_key_env for each in at}
+        title = f"generate: {generate_plan.source(recipe, at)}, into {out}"
+        view = stack.enter_context(generate_view.View(title, recipe, out, keys))
+        origin = Origin(generate_view.command_line(keys), recipe_name)
         try:
-            result = generate_run(recipe, out, at=at, listener=view, beside=beside)
-        except BaseException:
-            view.stopped(out)
+            result = generate_run(recipe, out, at=at, listener=view, beside=beside, origin=origin)
+        except BaseException as error:
+            view.stopped(error)
             raise
-    _summarise(result)
+    generate_view.summarise(result, recipe)
     return result
 
 
-class _View:
-    """The live view of a run: what the loop tells, on the screen."""
+def _plan(recipe: GenerateRecipe, out: Path, *, beside: Path, json: bool) -> None:
+    """Show what a run would do, and do nothing."""
+    from os import environ
 
-    def __init__(self, title: str) -> None:
-        self._title: str | None = title
-        self._ticker = screen.Ticker()
-        self._last: Progress | None = None
-        self._num_retries = 0
-        self._told = (0, -TROUBLE_EVERY_S)  # retries that were told, and when
-        self._marks: list[tuple[float, int]] = [(0.0, 0)]  # seconds and examples kept by this process, of late
+    from alpaca_cli.generate.plan import addresses_without_keys, plan
 
-    def __enter__(self) -> _View:
-        self._ticker.__enter__()
-        return self
+    at = addresses_without_keys(recipe, environ)
+    planned = plan(recipe, out, at=at, beside=beside)
+    for warning in planned.warnings:
+        screen.note(warning)
+    if json:
+        screen.emit_json({"folder": str(out), **planned.as_dict()})
+    else:
+        screen.emit(generate_plan.plan_text(planned, f"{generate_plan.source(recipe, at)}, into {out}"))
 
-    def __exit__(self, *details: object) -> None:
-        self._ticker.__exit__(*details)
 
-    def note(self, text: str) -> None:
-        screen.note(text)
+def _refilter(
+    out: Path,
+    recipe: str | None,
+    assignments: list[str],
+    flags: Mapping[str, tuple[str, object]],
+    *,
+    dry_run: bool,
+    json: bool,
+) -> None:
+    """Judge a run's completions by other rules, and show what that changes."""
+    from os import environ
 
-    def retry(self, text: str) -> None:
-        """One line of trouble at a time: sixteen requests fail as one when a server goes away."""
-        self._num_retries += 1
-        told, when = self._told
-        if time.monotonic() - when >= TROUBLE_EVERY_S:
-            more = self._num_retries - told - 1
-            screen.note(text + (f" (and {_count(more, 'retry', 'retries')} before it)" if more else ""))
-            self._told = (self._num_retries, time.monotonic())
+    from alpaca_cli.generate.about import Origin
+    from alpaca_cli.generate.refilter import refilter
+    from alpaca_cli.recipe import find_recipe
 
-    def _begin(self) -> None:
-        """Say what is done, once it is sure to be done."""
-        if self._title is not None:
-            screen.say(self._title)
-            self._title = None
-
-    def replaying(self, done: int, count: int) -> None:
-        self._begin()
-        self._ticker.show(f"reading the journal: {done:,} of {_count(count, 'completion')}")
-
-    def progress(self, progress: Progress) -> None:
-        self._begin()
-        self._last = progress
-        self._marks.append((progress.seconds, progress.kept - progress.num_kept_before))
-        while len(self._marks) > 2 and self._marks[1][0] < progress.seconds - RATE_OVER_S:
-            del self._marks[0]
-        per_second = self._per_second()
-        self._ticker.show(_line(progress, per_second), _block(progress, per_second, self._num_retries))
-
-    def _per_second(self) -> float:
-        """Examples kept a second, of late: novelty gets rarer, so the mean of the whole run would promise too much."""
-        (began, before), (now, kept) = self._marks[0], self._marks[-1]
-        return (kept - before) / (now - began) if now - began > 1 else 0.0
-
-    def stopped(self, out: Path) -> None:
-        """What there is, when the run ends before its end."""
-        self._ticker.__exit__()
-        if self._last is not None and self._last.num_completions:
-            screen.say(f"stopped: {_line(self._last, 0.0)}")
-            screen.say(f"the answers are in {out / 'journal.jsonl'}; the same command goes on from here")
+    rules_of = find_recipe(recipe) if recipe else None
+    origin = Origin(generate_view.command_line({}), recipe or DEFAULT_RECIPE)
+    found = refilter(
+        out,
+        assignments=assignments,
+        rules_of=rules_of,
+        flags=flags,
+        origin=origin,
+        environment=environ,
+        dry_run=dry_run,
+    )
+    if json:
+        screen.emit_json(found.as_dict())
+    elif dry_run:
+        screen.emit(generate_plan.refiltered_text(found))
+    else:
+        screen.say(generate_plan.refiltered_text(found))
+        screen.emit(str(found.dataset))
+    for note in found.notes:
+        screen.note(note)
 
 
 def _rehearsal_settings(settings: object) -> dict[str, object]:
@@ -240,63 +247,3 @@ def _rehearsal_settings(settings: object) -> dict[str, object]:
     for key in ("base_url", "model", "reasoning_effort", "extra_body"):
         kept.pop(key, None)
     return {**kept, "kind": "rehearsal", "model": "rehearsal"}
-
-
-def _line(progress: Progress, per_second: float) -> str:
-    parts = [
-        f"kept {progress.kept:,} of {progress.num:,} ({progress.kept / progress.num:.0%})",
-        f"{_count(progress.num_completions, 'completion')}",
-        f"{progress.prompt_tokens + progress.completion_tokens:,} tokens",
-    ]
-    if per_second:
-        parts.append(_left(progress, per_second))
-    return ", ".join(parts)
-
-
-def _block(progress: Progress, per_second: float, num_retries: int) -> list[str]:
-    rate = f"{per_second * 60:,.0f} examples a minute, {_left(progress, per_second)}" if per_second else "beginning"
-    refused = ", ".join(f"{name} {count:,}" for name, count in progress.reasons.most_common(5))
-    retries = f", {_count(num_retries, 'retry', 'retries')}" if num_retries else ""
-    share = progress.kept / progress.num
-    return [
-        f"  kept     {progress.kept:,} of {progress.num:,}  {screen.bar(share)}  {share:.0%}",
-        f"  speed    {rate}",
-        f"  asked    {_count(progress.num_completions, 'completion')}, {progress.num_under_way} under way{retries}",
-        f"  tokens   {progress.prompt_tokens:,} in, {progress.completion_tokens:,} out",
-        f"  refused  {refused or 'none'}",
-    ]
-
-
-def _left(progress: Progress, per_second: float) -> str:
-    return f"{screen.duration((progress.num - progress.kept) / per_second)} left"
-
-
-def _summarise(result: Result) -> None:
-    numbers = _numbers(result)
-    refused = numbers["refused"]
-    assert isinstance(refused, dict)
-    words = ", ".join(f"{name} {count:,}" for name, count in sorted(refused.items(), key=lambda pair: -pair[1]))
-    now = "all now" if result.num_asked == result.num_completions else f"{result.num_asked:,} of them now"
-    screen.say(f"  kept      {numbers['kept']:,} examples, {numbers['with_input']:,} with an input")
-    screen.say(f"  refused   {sum(refused.values()):,} of {numbers['tasks']:,} tasks: {words or 'none'}")
-    screen.say(f"  asked     {_count(result.num_completions, 'completion')}, {now if result.num_asked else 'none now'}")
-    if result.num_over:
-        screen.say(f"  over      {_count(result.num_over, 'completion')} kept in the journal for a larger --num")
-    if numbers["completions_without_usage"]:
-        screen.say(
-            f"  uncounted tokens of {numbers['completions_without_usage']:,} completions: the server did not count"
-        )
-    screen.say(f"  dataset   {result.dataset}")
-
-
-def _numbers(result: Result) -> dict[str, object]:
-    return {
-        **result.report,
-        "completions_paid": result.num_completions,
-        "completions_over": result.num_over,
-        "completions_asked_now": result.num_asked,
-    }
-
-
-def _count(number: int, one: str, many: str | None = None) -> str:
-    return f"{number:,} {one if number == 1 else many or one + 's'}"

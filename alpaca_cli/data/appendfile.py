@@ -26,20 +26,23 @@ class AppendFile:
     """Reads what is there, then is open for appending.  The caller holds the lock.
 
     Opening repairs: a last line that a crash tore is cut off; any other line that is not a JSON object raises
-    IntegrityError with its line number, in the words of `what` ("a completion") and `hint`.
+    IntegrityError with its line number, in the words of `what` ("a completion") and `hint`.  With `read_only` no lock
+    is needed, nothing is changed, and a torn last line is passed over.
     """
 
     what = "a record"
     hint = "the file was damaged; put a good copy back"
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
         self.torn_bytes = 0
+        self._read_only = read_only
         self._synced = 0.0
         try:
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+            self._file = os.open(path, os.O_RDONLY if read_only else os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         except OSError as error:
-            raise UsageError(f"cannot write: {reason(error)}", where=str(path)) from error
+            verb = "read" if read_only else "write"
+            raise UsageError(f"cannot {verb}: {reason(error)}", where=str(path)) from error
         try:
             self._read()
         except BaseException:
@@ -98,10 +101,12 @@ class AppendFile:
             parse_json(decode(tail, self.path), self.path)
         except DataError:  # a proper part of a JSON object is never JSON: this was torn, anything else was not by us
             self.torn_bytes = len(tail)
-            os.ftruncate(self._file, len(raw) - len(tail))
+            if not self._read_only:
+                os.ftruncate(self._file, len(raw) - len(tail))
         else:
             self._take_line(tail, len(lines) + 1)  # whole, only its newline is missing
-            os.write(self._file, b"\n")
+            if not self._read_only:
+                os.write(self._file, b"\n")
 
     def _take_line(self, line: bytes, number: int) -> None:
         try:

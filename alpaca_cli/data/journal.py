@@ -63,11 +63,12 @@ class Journal(AppendFile):
     what = "a completion"
     hint = "the file was damaged; take that line and report.json away, and the run asks that request again"
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.completions: dict[int, Completion] = {}
         self._reserve = path.with_name(RESERVE)
-        super().__init__(path)
-        self._keep_reserve()
+        super().__init__(path, read_only=read_only)
+        if not read_only:
+            self._keep_reserve()
 
     def append(self, completion: Completion) -> None:
         """Record a completion.  Raises UsageError (disk full, ...) with the answer's number; nothing torn stays."""
@@ -97,7 +98,8 @@ class Journal(AppendFile):
         self._reserve.unlink(missing_ok=True)
 
     def close(self) -> None:
-        self.free_reserve()
+        if not self._read_only:  # else it is another process that keeps it
+            self.free_reserve()
         super().close()
 
     def _keep_reserve(self) -> None:

@@ -32,7 +32,7 @@ class Ledger(AppendFile):
     what = "an entry of the ledger"
     hint = "the file was damaged; without it, what was spent before is not known: put a good copy back"
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.num_requests = 0
         """Requests sent, by every process of the run, each try counted."""
         self.spent = Decimal(0)
@@ -42,7 +42,7 @@ class Ledger(AppendFile):
         self.open: dict[int, Ticket] = {}
         """Sent and not settled: under way, or lost with the process that sent it."""
         self._last = 0
-        super().__init__(path)
+        super().__init__(path, read_only=read_only)
 
     @property
     def reserved(self) -> Decimal:

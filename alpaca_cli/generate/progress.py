@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Protocol
 
+from alpaca_cli.generate.plan import Plan
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -49,6 +51,9 @@ class Listener(Protocol):
 
     def replaying(self, done: int, count: int) -> None:
         """Of `count` completions in the journal, `done` have been looked at again."""
+
+    def plan(self, plan: Plan) -> None:
+        """What is about to be asked, before anything is."""
 
     def progress(self, progress: Progress) -> None:
         """The run has moved."""

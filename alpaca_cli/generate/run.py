@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,17 @@ from typing import Any
 from alpaca_cli.data.journal import Journal
 from alpaca_cli.data.ledger import Ledger
 from alpaca_cli.errors import AlpacaError, IntegrityError, UsageError
-from alpaca_cli.generate.address import Address, check_money, warnings
+from alpaca_cli.generate.about import Origin, about
+from alpaca_cli.generate.address import Address, check_money
 from alpaca_cli.generate.budget import Budget
-from alpaca_cli.generate.inputs import load_inputs
+from alpaca_cli.generate.card import write_card
+from alpaca_cli.generate.inputs import Inputs, load_inputs
 from alpaca_cli.generate.loop import Loop
+from alpaca_cli.generate.plan import estimate, located
 from alpaca_cli.generate.progress import Listener
 from alpaca_cli.generate.prompt import RequestMaker
 from alpaca_cli.generate.replay import Replay
-from alpaca_cli.generate.runfolder import RunFolder, opened, report
+from alpaca_cli.generate.runfolder import RunFolder, opened
 from alpaca_cli.generate.server import Server
 from alpaca_cli.generate.teacher import Teacher
 from alpaca_cli.generate.throttle import Throttle
@@ -48,7 +50,13 @@ class Result:
 
 
 def generate(
-    recipe: GenerateRecipe, folder: Path, *, at: Sequence[Address], listener: Listener, beside: Path = Path()
+    recipe: GenerateRecipe,
+    folder: Path,
+    *,
+    at: Sequence[Address],
+    listener: Listener,
+    origin: Origin,
+    beside: Path = Path(),
 ) -> Result:
     """Run until `recipe.num` examples are accepted, or go on with the run in `folder`, or do nothing if it is done.
 
@@ -60,9 +68,7 @@ def generate(
     if num is None:
         raise UsageError("how many examples?", hint="give --num, for example: alpaca generate --num 1000")
     check_money(recipe, at)
-    if recipe.teacher.kind == "openai" and not recipe.teachers:
-        resolved = recipe.teacher.model_copy(update={"base_url": at[0].base_url})
-        recipe = recipe.model_copy(update={"teacher": resolved})
+    recipe = located(recipe, at)
     inputs = load_inputs(recipe, beside=beside)
     maker = inputs.request_maker(recipe)
     with (
@@ -77,7 +83,9 @@ def generate(
             listener.note(f"the journal's last line was torn by a crash: {journal.torn_bytes} bytes cut off")
         _check_journal(journal, maker)
         num_before = len(journal.completions)
+        made = _Making(run, recipe, inputs, at, origin, listener)
         if (done := run.report_if_complete(num, journal.completions)) is not None:
+            done = made.again(done, journal, ledger)
             return _result(run, done, journal, num_before, budget, at)
         replay = Replay(recipe, inputs.seed_tasks, num)
         for k in sorted(journal.completions):
@@ -85,17 +93,16 @@ def generate(
             listener.replaying(len(replay.used), num_before)
         try:
             if not replay.is_done:
-                for warning in warnings(at, today=date.today()):
-                    listener.note(warning)
+                spent = ledger.spent + ledger.reserved
+                listener.plan(estimate(recipe, at, maker, replay, journal.completions, spent))
                 asyncio.run(_ask(recipe, at, maker, replay, journal, budget, listener))
         except BaseException:
             try:
-                _write_outputs(run, replay, journal)
+                made.write(replay, journal, ledger)
             except AlpacaError as error:  # what went wrong first is what is told as the error
                 listener.note(f"the next run will make the dataset: {error}")
             raise
-        _write_outputs(run, replay, journal)
-        return _result(run, report(replay), journal, num_before, budget, at)
+        return _result(run, made.write(replay, journal, ledger), journal, num_before, budget, at)
 
 
 async def _ask(
@@ -156,7 +163,7 @@ def _result(
         num,
         num - int(report["completions"]),
         num - num_before,
-        spent=budget.ledger.spent if is_priced else None,
+        spent=budget.ledger.spent + budget.ledger.reserved if is_priced else None,
         unknown=budget.ledger.unknown + budget.ledger.reserved,
     )
 
@@ -165,9 +172,35 @@ def _decimal(amount: float | None) -> Decimal | None:
     return None if amount is None else Decimal(str(amount))
 
 
-def _write_outputs(run: RunFolder, replay: Replay, journal: Journal) -> None:
-    journal.sync()  # what a report counts must be there after a power failure too
-    run.write_outputs(replay)
+@dataclass(frozen=True)
+class _Making:
+    """Makes the derived files of a run."""
+
+    run: RunFolder
+    recipe: GenerateRecipe
+    inputs: Inputs
+    at: Sequence[Address]
+    origin: Origin
+    listener: Listener
+
+    def write(self, replay: Replay, journal: Journal, ledger: Ledger) -> dict[str, Any]:
+        """All of them; returns the report."""
+        journal.sync()  # what a report counts must be there after a power failure too
+        report = self.run.write_outputs(replay, about(self.origin, self.recipe, self.at, replay.used, ledger))
+        self._write_card(report)
+        return report
+
+    def again(self, report: dict[str, Any], journal: Journal, ledger: Ledger) -> dict[str, Any]:
+        """What may differ when nothing is left to ask: the licence, and a card that was taken away."""
+        if report.get("run", {}).get("license", "") != self.recipe.license:
+            used = [journal.completions[k] for k in range(report["completions"])]
+            report = self.run.write_about(report, about(self.origin, self.recipe, self.at, used, ledger))
+        self._write_card(report)
+        return report
+
+    def _write_card(self, report: dict[str, Any]) -> None:
+        if note := write_card(self.run.path, report, self.recipe, self.inputs):
+            self.listener.note(note)
 
 
 def _check_journal(journal: Journal, maker: RequestMaker) -> None:

@@ -9,13 +9,13 @@ ledger.jsonl           every request, before it is sent, and what it cost
 alpaca_data.json       the accepted examples      ─┐
 provenance.jsonl       where each comes from       │  pure functions of the files above: the same bytes
 refused.jsonl          the others, with reasons    │  whatever the concurrency, the crashes and the resumes
-report.json            the counts                 ─┘
+report.json            the counts                 ─┘  but for its part `run`: when, at what cost, by which command
+README.md              the dataset's card, made of the report; README.generated.md where the user has edited it
 """
 
 from __future__ import annotations
 
 import platform
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -30,17 +30,18 @@ from alpaca_cli.data.journal import RESERVE, Completion
 from alpaca_cli.data.jsonl import dumps, parse_json, write_json, write_jsonl
 from alpaca_cli.errors import AlpacaError, IntegrityError, UsageError
 from alpaca_cli.generate.inputs import Inputs
-from alpaca_cli.generate.replay import REASONS, Replay
+from alpaca_cli.generate.prompt import RequestMaker
+from alpaca_cli.generate.replay import Replay
+from alpaca_cli.generate.report import provenance_rows, refused_rows, report
 from alpaca_cli.recipe import GenerateRecipe
 
 RECIPE, PROMPT, SEEDS, VERSIONS = "recipe.resolved.yaml", "prompt.txt", "seed_tasks.jsonl", "versions.json"
 JOURNAL, LEDGER = "journal.jsonl", "ledger.jsonl"
 DATASET, PROVENANCE, REFUSED, REPORT = "alpaca_data.json", "provenance.jsonl", "refused.jsonl", "report.json"
+CARD, OTHER_CARD = "README.md", "README.generated.md"
 _MADE = (DATASET, PROVENANCE, REFUSED)
 _LOCK = ".lock"
-_OURS = frozenset(
-    [RECIPE, PROMPT, SEEDS, VERSIONS, JOURNAL, LEDGER, DATASET, PROVENANCE, REFUSED, REPORT, RESERVE, _LOCK]
-)
+_OURS = frozenset([RECIPE, PROMPT, SEEDS, VERSIONS, JOURNAL, LEDGER, RESERVE, _LOCK, *_MADE, REPORT, CARD, OTHER_CARD])
 # What may differ when a run is taken up again, because it changes how a result comes and not what it is.  A server
 # that moved to another address is the same teacher; that it moved is told.
 _FREE = frozenset(
@@ -55,8 +56,9 @@ _FREE_PARTS = ("teacher.price",)
 class RunFolder:
     """The files of one run.  Made by `opened`, which holds the lock as long as it lasts."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, maker: RequestMaker) -> None:
         self.path = path
+        self.maker = maker
         self.notes: list[str] = []
         """What the user should know of a run that is taken up again."""
 
@@ -81,14 +83,8 @@ class RunFolder:
         Raises IntegrityError if the report counts completions that the journal does not hold: they were paid, and
         would be asked and paid again.
         """
-        found = _report(self.path)
+        found = check_paid(self.path, completions)
         used = found.get("completions", 0)
-        if missing := [k for k in range(used) if k not in completions]:
-            raise IntegrityError(
-                f"the journal lacks {len(missing):,} of {used:,} completions that {REPORT} counts",
-                where=str(self.journal_path),
-                hint=f"put the journal back; or delete {REPORT}, to ask and pay for them again",
-            )
         if not found.get("is_complete") or found.get("num") != num:
             return None
         made = {name: self.path / name for name in _MADE}
@@ -96,31 +92,38 @@ class RunFolder:
         is_whole = found.get("sha256") == {JOURNAL: _digest(completions[k] for k in range(used)), **sums}
         return found if is_whole else None
 
-    def write_outputs(self, replay: Replay) -> None:
-        """Write the derived files, each whole or not at all; the report, which says how many there are, comes last."""
+    def write_outputs(self, replay: Replay, about: Mapping[str, Any]) -> dict[str, Any]:
+        """Write the derived files, each whole or not at all; the report, which says how many there are, comes last.
+
+        `about` becomes the report's part `run`: what two runs of one recipe need not share.  Returns the report.
+        """
         (self.path / REPORT).unlink(missing_ok=True)  # else, after a kill, it would count what is no more
         with write_atomically(self.path / DATASET) as stream:
             # Stanford's bytes: a list, indent 4, without a final newline (utils.py L161-171); but text unescaped.
             stream.write(dumps([example.as_dict() for example in replay.accepted], indent=4).encode("utf-8"))
-        write_jsonl(self.path / PROVENANCE, _provenance_rows(replay))
-        write_jsonl(self.path / REFUSED, _refused_rows(replay))
+        write_jsonl(self.path / PROVENANCE, provenance_rows(replay))
+        write_jsonl(self.path / REFUSED, refused_rows(replay))
         sums = {name: sha256(read_bytes(self.path / name)) for name in _MADE}
-        counts = report(replay)
-        write_json(self.path / REPORT, {**counts, "sha256": {JOURNAL: _digest(replay.used), **sums}})
+        whole = {**report(replay, self.maker), "sha256": {JOURNAL: _digest(replay.used), **sums}, "run": {**about}}
+        write_json(self.path / REPORT, whole)
+        return whole
+
+    def write_about(self, report: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, Any]:
+        """Put another part `run` into the report of a run that is complete.  Returns the report."""
+        whole = {**report, "run": {**about}}
+        write_json(self.path / REPORT, whole)
+        return whole
 
 
 @contextmanager
-def opened(path: Path, recipe: GenerateRecipe, inputs: Inputs) -> Iterator[RunFolder]:
+def opened(path: Path, recipe: GenerateRecipe, inputs: Inputs, *, may_differ: bool = False) -> Iterator[RunFolder]:
     """The run folder at `path`, new or taken up again, locked against a second writer.
 
+    `may_differ`: the caller answers for what differs from the recipe there, and makes the derived files anew.
     Raises UsageError if another process writes there, if the folder holds something else, or if it holds a run of
     another recipe, prompt or seeds, whose difference the message shows.
     """
-    beginning = {
-        PROMPT: f"{inputs.prompt}\n".encode(),
-        SEEDS: inputs.seeds,
-        VERSIONS: f"{dumps(versions(), indent=2)}\n".encode(),
-    }
+    beginning = _beginning(inputs)
     try:
         path.mkdir(parents=True, exist_ok=True)
         _check_ours(path, beginning)  # before anything, the lock too, is put into a folder of somebody else
@@ -134,9 +137,13 @@ def opened(path: Path, recipe: GenerateRecipe, inputs: Inputs) -> Iterator[RunFo
     except OSError as error:
         raise UsageError(f"cannot write: {reason(error)}", where=str(path), hint="choose another --out") from error
     try:
-        folder = RunFolder(path)
+        folder = RunFolder(path, inputs.request_maker(recipe))
         _remove_leftovers(path)
-        if (path / RECIPE).exists() and _is_begun(path):
+        if may_differ:
+            (path / REPORT).unlink(
+                missing_ok=True
+            )  # else, after a kill, the old dataset would pass for the new recipe's
+        elif (path / RECIPE).exists() and _is_begun(path):
             folder.notes = _check_same(path, recipe, inputs)
         else:
             for name, content in beginning.items():
@@ -149,25 +156,30 @@ def opened(path: Path, recipe: GenerateRecipe, inputs: Inputs) -> Iterator[RunFo
         lock.release()
 
 
-def report(replay: Replay) -> dict[str, Any]:
-    """The counts of a run, as `report.json` has them: of the completions that were looked at, in order of k."""
-    reasons = replay.reasons
-    finish = Counter(completion.finish_reason or "null" for completion in replay.used)
-    tokens = Counter[str]()
-    for completion in replay.used:
-        tokens.update(completion.usage or {})
-    return {
-        "num": replay.num,
-        "kept": len(replay.accepted),
-        "is_complete": replay.is_done,
-        "with_input": sum(bool(example.input) for example in replay.accepted),
-        "completions": len(replay.used),
-        "tasks": len(replay.accepted) + len(replay.refused),
-        "refused": {name: reasons[name] for name in REASONS if reasons[name]},
-        "finish_reasons": dict(sorted(finish.items())),
-        "tokens": {"prompt": tokens["prompt_tokens"], "completion": tokens["completion_tokens"]},
-        "completions_without_usage": sum(completion.usage is None for completion in replay.used),
-    }
+def check_folder(path: Path, recipe: GenerateRecipe, inputs: Inputs) -> list[str]:
+    """The notes that `opened` would have on a folder, which is only read; raises what that would."""
+    if not path.exists():
+        return []
+    if not path.is_dir():
+        raise UsageError("expected a folder, found a file", where=str(path), hint="choose another --out")
+    _check_ours(path, _beginning(inputs))
+    return _check_same(path, recipe, inputs) if (path / RECIPE).exists() and _is_begun(path) else []
+
+
+def check_paid(path: Path, completions: Mapping[int, Completion]) -> dict[str, Any]:
+    """The report of a run folder, if there is one.
+
+    Raises IntegrityError if it counts completions that the journal does not hold.
+    """
+    found = read_report(path)
+    used = found.get("completions", 0)
+    if missing := [k for k in range(used) if k not in completions]:
+        raise IntegrityError(
+            f"the journal lacks {len(missing):,} of {used:,} completions that {REPORT} counts",
+            where=str(path / JOURNAL),
+            hint=f"put the journal back; or delete {REPORT}, to ask and pay for them again",
+        )
+    return found
 
 
 def versions() -> dict[str, str]:
@@ -176,24 +188,13 @@ def versions() -> dict[str, str]:
     return {"alpaca": __version__, "python": platform.python_version(), **{name: version(name) for name in packages}}
 
 
-def _provenance_rows(replay: Replay) -> Iterator[dict[str, Any]]:
-    for row, origin in enumerate(replay.provenance):
-        yield {
-            "row": row,
-            "request": origin.k,
-            "position": origin.position,
-            "most_similar_instructions": origin.most_similar,
-            "avg_similarity_score": origin.average_similarity,
-        }
-
-
-def _refused_rows(replay: Replay) -> Iterator[dict[str, Any]]:
-    for refused in replay.refused:
-        row: dict[str, Any] = {"request": refused.k, "position": refused.task.position, "reason": refused.reason}
-        row |= refused.task.example.as_dict()
-        if refused.repeats is not None:
-            row |= {"repeats": refused.repeats, "score": refused.score}
-        yield row
+def _beginning(inputs: Inputs) -> dict[str, bytes]:
+    """The first files of a run folder: name and content."""
+    return {
+        PROMPT: f"{inputs.prompt}\n".encode(),
+        SEEDS: inputs.seeds,
+        VERSIONS: f"{dumps(versions(), indent=2)}\n".encode(),
+    }
 
 
 def _check_ours(path: Path, beginning: dict[str, bytes]) -> None:
@@ -225,7 +226,7 @@ def _check_same(path: Path, recipe: GenerateRecipe, inputs: Inputs) -> list[str]
             where=str(path),
             hint="choose another folder with --out, or give the same recipe and flags to go on with this run",
         )
-    kept = _report(path).get("kept", 0)
+    kept = read_report(path).get("kept", 0)
     if recipe.num is not None and recipe.num < kept:
         raise UsageError(
             f"this run has kept {kept:,} examples already, more than --num {recipe.num:,}",
@@ -246,7 +247,7 @@ def _check_same(path: Path, recipe: GenerateRecipe, inputs: Inputs) -> list[str]
 def _is_begun(path: Path) -> bool:
     """Whether anything was paid for in a folder: if not, another recipe may take it."""
     journal = path / JOURNAL
-    return _report(path).get("completions", 0) > 0 or (journal.exists() and journal.stat().st_size > 0)
+    return read_report(path).get("completions", 0) > 0 or (journal.exists() and journal.stat().st_size > 0)
 
 
 def _digest(completions: Iterable[Completion]) -> str:
@@ -265,7 +266,7 @@ def _changed_versions(path: Path) -> str:
     )
 
 
-def _report(path: Path) -> dict[str, Any]:
+def read_report(path: Path) -> dict[str, Any]:
     """What the report of a run folder says; nothing if there is none, or what is there is no report."""
     try:
         found = parse_json(read_text(path / REPORT), path / REPORT)

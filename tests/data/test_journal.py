@@ -326,3 +326,22 @@ def test_room_is_kept_on_the_disk_while_a_journal_is_open(tmp_path: Path) -> Non
     assert kept == 1 << 20
     assert freed
     assert not reserve.exists()
+
+
+def test_a_journal_that_is_only_read_is_not_changed(tmp_path: Path) -> None:
+    """Another process may be writing: neither its torn line nor the room it keeps on the disk are ours to touch."""
+    path = tmp_path / "j"
+    with Journal(path) as writer:
+        writer.append(completion(k=0))
+        with path.open("ab") as stream:
+            stream.write(b'{"k": 1, "te')
+        before = {each: (each.read_bytes(), each.stat().st_mtime_ns) for each in tmp_path.iterdir()}
+        with Journal(path, read_only=True) as reader:
+            assert (list(reader.completions), reader.torn_bytes) == ([0], 12)
+        assert {each: (each.read_bytes(), each.stat().st_mtime_ns) for each in tmp_path.iterdir()} == before
+
+
+def test_a_journal_that_is_only_read_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot read: no such file"):
+        Journal(tmp_path / "j", read_only=True)
+    assert list(tmp_path.iterdir()) == []

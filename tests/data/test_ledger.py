@@ -81,3 +81,15 @@ def test_damage_is_told_with_its_line(tmp_path: Path, line: str, message: str) -
 
     assert str(caught.value) == f"{path}:2: not an entry of the ledger: {message}"
     assert caught.value.problems[0].hint
+
+
+def test_a_ledger_that_is_only_read_is_not_changed(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "l") as ledger:
+        ledger.settle(ledger.send(Decimal("0.2"), k=0), Decimal("0.1"))
+        ledger.send(Decimal("0.3"), k=1)
+    raw = (tmp_path / "l").read_bytes() + b'{"ticket": 3'
+    (tmp_path / "l").write_bytes(raw)
+    with Ledger(tmp_path / "l", read_only=True) as ledger:
+        assert sums(ledger) == (2, "0.1", "0", "0.3")
+
+    assert (tmp_path / "l").read_bytes() == raw

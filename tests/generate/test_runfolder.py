@@ -20,13 +20,16 @@ from alpaca_cli import yamlfile
 from alpaca_cli.data.journal import Completion, Journal
 from alpaca_cli.errors import UsageError
 from alpaca_cli.generate.inputs import Inputs, load_inputs
+from alpaca_cli.generate.prompt import RequestMaker
 from alpaca_cli.generate.replay import Replay
-from alpaca_cli.generate.runfolder import RunFolder, opened, report, versions
+from alpaca_cli.generate.report import report
+from alpaca_cli.generate.runfolder import RunFolder, opened, versions
 from alpaca_cli.recipe import GenerateRecipe, load
 from scripted_server import tasks
 
 BEGINNING = ["prompt.txt", "seed_tasks.jsonl", "versions.json", "recipe.resolved.yaml"]
 OUTPUTS = ["alpaca_data.json", "provenance.jsonl", "refused.jsonl", "report.json"]
+ABOUT = {"license": None}
 
 
 @pytest.fixture(autouse=True)
@@ -79,6 +82,10 @@ def replay_of(num: int, *texts: str) -> Replay:
         usage = {"prompt_tokens": 10, "completion_tokens": 5} if k else None
         replay.offer(Completion(k, ("a", "b", "c"), "", text, "stop", usage, "m", None, "", 1.0))
     return replay
+
+
+def maker() -> RequestMaker:
+    return load_inputs(recipe()).request_maker(recipe())
 
 
 # --- what is in it --------------------------------------------------------------------------------------------------
@@ -257,7 +264,7 @@ def test_what_only_changes_the_pace_may_change_and_is_written_down(name: str, va
 def test_num_may_be_raised_but_not_below_what_was_kept() -> None:
     texts = [tasks("Name a river of some length.", "Tell why the sky looks blue.", "Give three uses for old string.")]
     with opening(num=3) as folder:
-        folder.write_outputs(replay_of(3, *texts))
+        folder.write_outputs(replay_of(3, *texts), ABOUT)
     before = contents(Path("run"))
 
     assert json.loads(before["report.json"])["kept"] == 3
@@ -412,10 +419,11 @@ def test_the_outputs_say_what_the_replay_found() -> None:
     with opening(num=4) as folder:
         replay = replay_of(4, *TEXTS)
         paid = {completion.k: completion for completion in replay.used}
-        folder.write_outputs(replay)
+        folder.write_outputs(replay, ABOUT)
         found = folder.report_if_complete(4, paid)
         assert found is not None
-        assert {key: value for key, value in found.items() if key != "sha256"} == report(replay)
+        assert {key: value for key, value in found.items() if key not in ("sha256", "run")} == report(replay, maker())
+        assert found["run"] == ABOUT
         assert folder.report_if_complete(3, paid) is None
 
     rows = json.loads(Path("run/alpaca_data.json").read_text(encoding="utf-8"))
@@ -434,16 +442,19 @@ def test_the_outputs_say_what_the_replay_found() -> None:
 
 
 def test_the_report_counts() -> None:
-    assert report(replay_of(4, *TEXTS)) == {
+    characters = len(maker().request(0).text), len(TEXTS[0])
+    assert characters == (211, 239)  # four to a token
+    assert report(replay_of(4, *TEXTS), maker()) == {
         "num": 4, "kept": 4, "is_complete": True, "with_input": 0, "completions": 3, "tasks": 7,
         "refused": {"too_short": 2, "not_novel": 1}, "finish_reasons": {"stop": 3},
-        "tokens": {"prompt": 20, "completion": 10}, "completions_without_usage": 1,
+        "tokens": {"prompt": 20, "completion": 10, "estimated": {"prompt": 53, "completion": 60}},
+        "completions_without_usage": 1,
     }  # fmt: skip
 
 
 def test_outputs_of_nothing_are_whole_files_too() -> None:
     with opening() as folder:
-        folder.write_outputs(replay_of(5))
+        folder.write_outputs(replay_of(5), ABOUT)
 
     assert {name: Path("run", name).read_bytes() for name in OUTPUTS[:3]} == {
         "alpaca_data.json": b"[]", "provenance.jsonl": b"", "refused.jsonl": b"",
@@ -455,12 +466,12 @@ def test_outputs_that_could_not_all_be_written_are_never_called_complete() -> No
     with opening(num=1) as folder:
         replay = replay_of(1, *TEXTS)
         paid = {completion.k: completion for completion in replay.used}
-        folder.write_outputs(replay)
+        folder.write_outputs(replay, ABOUT)
         assert folder.report_if_complete(1, paid) is not None
         Path("run/provenance.jsonl").unlink()
         Path("run/provenance.jsonl").mkdir()
         with pytest.raises(UsageError, match="is a directory"):
-            folder.write_outputs(replay_of(4, *TEXTS))
+            folder.write_outputs(replay_of(4, *TEXTS), ABOUT)
 
         Path("run/provenance.jsonl").rmdir()
         Path("run/provenance.jsonl").touch()

@@ -1,0 +1,74 @@
+"""What is told of a replay: the counts, and a line for each task, accepted or refused; all of it pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from alpaca_cli.data.journal import GIVEN_UP, Completion
+from alpaca_cli.generate.prompt import RequestMaker
+from alpaca_cli.generate.replay import REASONS, Replay
+from alpaca_cli.generate.server import BYTES_PER_TOKEN
+
+
+def report(replay: Replay, maker: RequestMaker) -> dict[str, Any]:
+    """The counts of a run, as `report.json` has them: of the completions that were looked at, in order of k."""
+    reasons = replay.reasons
+    finish = Counter(completion.finish_reason or "null" for completion in replay.used)
+    tokens = Counter[str]()
+    for completion in replay.used:
+        tokens.update(completion.usage or {})
+    counted: dict[str, Any] = {"prompt": tokens["prompt_tokens"], "completion": tokens["completion_tokens"]}
+    if estimated := estimated_tokens(replay.used, maker):
+        counted["estimated"] = {key: estimated[key] for key in ("prompt", "completion")}
+    return {
+        "num": replay.num,
+        "kept": len(replay.accepted),
+        "is_complete": replay.is_done,
+        "with_input": sum(bool(example.input) for example in replay.accepted),
+        "completions": len(replay.used),
+        "tasks": len(replay.accepted) + len(replay.refused),
+        "refused": {name: reasons[name] for name in REASONS if reasons[name]},
+        "finish_reasons": dict(sorted(finish.items())),
+        "tokens": counted,
+        "completions_without_usage": sum(_is_uncounted(completion) for completion in replay.used),
+    }
+
+
+def estimated_tokens(completions: Iterable[Completion], maker: RequestMaker) -> Counter[str]:
+    """`prompt` and `completion` tokens of the answers whose tokens the server did not count; empty if it did count."""
+    tokens = Counter[str]()
+    for each in completions:
+        if _is_uncounted(each):
+            prompt = maker.request(each.k, len(each.seed_ids)).text
+            tokens.update(
+                prompt=round(len(prompt) / BYTES_PER_TOKEN), completion=round(len(each.text) / BYTES_PER_TOKEN)
+            )
+    return tokens
+
+
+def provenance_rows(replay: Replay) -> Iterator[dict[str, Any]]:
+    """For each accepted example where it comes from."""
+    for row, origin in enumerate(replay.provenance):
+        yield {
+            "row": row,
+            "request": origin.k,
+            "position": origin.position,
+            "most_similar_instructions": origin.most_similar,
+            "avg_similarity_score": origin.average_similarity,
+        }
+
+
+def refused_rows(replay: Replay) -> Iterator[dict[str, Any]]:
+    """Each refused task, and why."""
+    for refused in replay.refused:
+        row: dict[str, Any] = {"request": refused.k, "position": refused.task.position, "reason": refused.reason}
+        row |= refused.task.example.as_dict()
+        if refused.repeats is not None:
+            row |= {"repeats": refused.repeats, "score": refused.score}
+        yield row
+
+
+def _is_uncounted(completion: Completion) -> bool:
+    return completion.usage is None and completion.finish_reason != GIVEN_UP
