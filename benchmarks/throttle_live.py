@@ -4,8 +4,8 @@
 
 `alpaca generate` runs as a process of its own against `alpaca rehearsal` in this one.  The limit holds for --seconds,
 doubles for as long, and comes back.  The answers hold no tasks, so that looking at them costs nothing.  Printed for
-each part, after 30 s of it: what was answered and what was refused, as shares of the capacity; with --verbose also for each
-second.
+each part, after 30 s of it: what was answered and what was refused, as shares of the capacity; with --verbose for each
+second too.
 """
 
 from __future__ import annotations
