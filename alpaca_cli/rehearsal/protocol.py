@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 from alpaca_cli.rehearsal import tokens
@@ -26,25 +28,43 @@ Json = dict[str, Any]
 
 
 class ApiError(Exception):
-    """A request that is answered by an error in OpenAI's shape, with an HTTP status."""
+    """A request that is answered by an error in OpenAI's shape, with an HTTP status and perhaps headers of its own.
 
-    def __init__(self, status: int, message: str, *, param: str | None = None, code: str | None = None) -> None:
+    `kind` is OpenAI's `type`, where the status does not say it.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        kind: str | None = None,
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.param = param
         self.code = code
+        self.kind = kind or ("server_error" if status >= 500 else "invalid_request_error")
+        self.headers = headers
 
     def body(self) -> Json:
         """What OpenAI's clients expect to read."""
-        kind = "server_error" if self.status >= 500 else "invalid_request_error"
-        return {"error": {"message": str(self), "type": kind, "param": self.param, "code": self.code}}
+        return {"error": {"message": str(self), "type": self.kind, "param": self.param, "code": self.code}}
 
 
 @dataclass(frozen=True)
 class Question:
-    """A valid request: the prompts to answer, each `num_choices` times, and where the answers end."""
+    """A valid request: the prompts to answer, each `num_choices` times, and where the answers end.
+
+    `parameters` are the names of all its fields that are not null.
+    """
 
     chat: bool
+    model: str
+    parameters: frozenset[str]
     prompts: tuple[str, ...]
     num_choices: int
     stops: tuple[str, ...]
@@ -52,6 +72,11 @@ class Question:
     stream: bool
     stream_usage: bool
     digest: str
+
+    @cached_property
+    def num_prompt_tokens(self) -> int:
+        """All prompts together."""
+        return sum(map(tokens.count, self.prompts))
 
 
 @dataclass(frozen=True)
@@ -68,7 +93,7 @@ def model_card() -> Json:
     return {"id": MODEL, "object": "model", "created": CREATED, "owned_by": OWNER}
 
 
-def read_question(body: bytes, *, chat: bool) -> Question:
+def read_question(body: bytes | bytearray, *, chat: bool) -> Question:
     """The request that a body holds; raises ApiError for anything a real server would refuse as well."""
     try:
         data = json.loads(body)
@@ -94,6 +119,8 @@ def read_question(body: bytes, *, chat: bool) -> Question:
         raise _wrong_type("stream_options", "an object")
     return Question(
         chat=chat,
+        model=model,
+        parameters=frozenset(name for name, value in data.items() if value is not None),
         prompts=prompts,
         num_choices=num_choices,
         stops=_stops(data.get("stop")),
@@ -131,19 +158,19 @@ def completion(question: Question, answers: Sequence[Answer]) -> Json:
         for each in answers
     ]
     kind = "chat.completion" if question.chat else "text_completion"
-    return {**_head(question, answers, kind), "choices": choices, "usage": _usage(question, answers)}
+    return {**_head(question, answers, kind), "choices": choices, "usage": usage(question, answers)}
 
 
 def events(question: Question, answers: Sequence[Answer]) -> Iterator[str]:
     """The answer as server-sent events, line by line of its texts, ending in [DONE]."""
     head = _head(question, answers, "chat.completion.chunk" if question.chat else "text_completion")
-    usage = {"usage": None} if question.stream_usage else {}
+    no_usage = {"usage": None} if question.stream_usage else {}
     for each in answers:
         for delta, reason in _deltas(each, chat=question.chat):
             part = {"index": each.index, **delta, "logprobs": None, "finish_reason": reason}
-            yield _event({**head, "choices": [part], **usage})
+            yield _event({**head, "choices": [part], **no_usage})
     if question.stream_usage:
-        yield _event({**head, "choices": [], "usage": _usage(question, answers)})
+        yield _event({**head, "choices": [], "usage": usage(question, answers)})
     yield "data: [DONE]\n\n"
 
 
@@ -165,8 +192,9 @@ def _head(question: Question, answers: Sequence[Answer], kind: str) -> Json:
     return {"id": name, "object": kind, "created": CREATED, "model": MODEL, "system_fingerprint": MODEL}
 
 
-def _usage(question: Question, answers: Sequence[Answer]) -> Json:
-    asked = sum(map(tokens.count, question.prompts))
+def usage(question: Question, answers: Sequence[Answer]) -> Json:
+    """Tokens of prompts and answers, as OpenAI tells them."""
+    asked = question.num_prompt_tokens
     told = sum(tokens.count(each.text) for each in answers)
     return {"prompt_tokens": asked, "completion_tokens": told, "total_tokens": asked + told}
 

@@ -15,8 +15,7 @@ import openai
 import pytest
 
 from alpaca_cli.errors import UsageError
-from alpaca_cli.rehearsal import protocol, tokens
-from alpaca_cli.rehearsal import server as serving
+from alpaca_cli.rehearsal import handler, listener, protocol, tokens
 from alpaca_cli.rehearsal.compose import compose
 from alpaca_cli.rehearsal.server import RehearsalServer
 
@@ -255,10 +254,10 @@ def test_credentials_are_never_echoed(server: RehearsalServer) -> None:
 def test_large_bodies_are_refused_and_the_connection_serves_on(server: RehearsalServer) -> None:
     connection = http.client.HTTPConnection(*_address(server), timeout=20)
     try:
-        connection.request("POST", CHAT, b"x" * (serving.LARGEST_BODY + 1))
+        connection.request("POST", CHAT, b"x" * (handler.LARGEST_BODY + 1))
         response = connection.getresponse()
         assert (response.status, json.loads(response.read())["error"]["code"]) == (413, "body_too_large")
-        connection.request("POST", CHAT, json.dumps(_chat("p" * (serving.LARGEST_BODY - 1000))))
+        connection.request("POST", CHAT, json.dumps(_chat("p" * (handler.LARGEST_BODY - 1000))))
         response = connection.getresponse()
         assert response.status == 200
         response.read()
@@ -350,7 +349,7 @@ def test_a_port_out_of_range_or_reserved_is_a_usage_error(monkeypatch: pytest.Mo
     def forbid(_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(serving._HttpServer, "server_bind", forbid)
+    monkeypatch.setattr(listener.Listener, "server_bind", forbid)
     with pytest.raises(UsageError, match="port 80 is not permitted") as caught:
         RehearsalServer(80)
     assert caught.value.problems[0].hint == "choose a port from 1024 up with --port"
