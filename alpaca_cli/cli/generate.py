@@ -86,6 +86,22 @@ def generate(
         float | None,
         typer.Option(metavar="USD", help="Price of 1,000,000 new tokens, if not listed.", show_default=False),
     ] = None,
+    batch: Annotated[
+        bool, typer.Option("--batch", help="Ask by the Batch API: mostly half the price, answers within a day.")
+    ] = False,
+    batch_export: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write the next batch of requests to FILE and ask nothing; vllm run-batch reads it.",
+            show_default=False,
+        ),
+    ] = None,
+    batch_import: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Take the results of such a batch from FILE.", show_default=False),
+    ] = None,
+    force: options.Force = False,
     license_: Annotated[
         str | None,
         typer.Option("--license", metavar="ID", help="Licence of the dataset, for its card.", show_default=False),
@@ -125,6 +141,7 @@ def generate(
         "--price-out": ("teacher.price.output", price_out),
         "--max-cost": ("max_cost", max_cost),
         "--max-requests": ("max_requests", max_requests),
+        "--batch": ("batch", batch or None),
         "--license": ("license", license_),
     }
     for flag, (key, value) in flags.items():
@@ -133,7 +150,23 @@ def generate(
     checked = check(document)
     if checked.num is None:
         raise UsageError("how many examples?", where="--num", hint="for example: alpaca generate --num 1000")
-    result = run(checked, out, beside=path.parent)
+    if force and batch_export is None:
+        raise UsageError("--force overwrites the file of --batch-export, and nothing else here")
+    if batch_export is not None and (batch or batch_import is not None):
+        raise UsageError("--batch-export asks nothing and takes nothing", hint="give it alone")
+    if batch_import is not None and batch:
+        raise UsageError("--batch-import asks nothing", hint="leave out --batch, and give it when this is done")
+    if batch_export is not None:
+        count = export_batch(checked, out, batch_export, beside=path.parent, force=force)
+        if json:
+            screen.emit_json({"folder": str(out), "file": str(batch_export), "requests": count})
+        else:
+            screen.emit(str(batch_export))
+        return
+    if batch_import is not None:
+        result = import_batch(checked, out, batch_import, beside=path.parent)
+    else:
+        result = run(checked, out, beside=path.parent)
     if json:
         screen.emit_json({"folder": str(result.folder), "dataset": str(result.dataset), **_numbers(result)})
     else:
@@ -170,6 +203,48 @@ def run(recipe: GenerateRecipe, out: Path, *, beside: Path) -> Result:
             raise
     _summarise(result)
     return result
+
+
+def export_batch(recipe: GenerateRecipe, out: Path, file: Path, *, beside: Path, force: bool) -> int:
+    """Write the next requests of a run to a file, with the screen as listener; gives their number."""
+    from alpaca_cli.generate.exchange import export_batch as write
+
+    with _View(f"generate: the next requests of {out}, into {file}") as view:
+        count = write(_placed(recipe), out, file, listener=view, beside=beside, force=force)
+    screen.say(f"wrote {_count(count, 'request')}, for example for: vllm run-batch -i {file} -o RESULTS --model MODEL")
+    screen.say("then the same command with --batch-import RESULTS in place of --batch-export")
+    return count
+
+
+def import_batch(recipe: GenerateRecipe, out: Path, file: Path, *, beside: Path) -> Result:
+    """Take the results of a batch from a file, with the screen as listener."""
+    from alpaca_cli.generate.exchange import import_batch as take
+
+    with _View(f"generate: results from {file}, into {out}") as view:
+        result, gathered = take(_placed(recipe), out, file, listener=view, beside=beside)
+    screen.say(
+        f"took {_count(len(gathered.new), 'answer')}; {gathered.num_known:,} known already, "
+        f"{len(gathered.failures):,} failed, {gathered.num_undone:,} not asked, {gathered.num_foreign:,} of another run"
+    )
+    if gathered.failures:
+        screen.note(f"the last failure: {next(reversed(gathered.failures.values())).message}")
+    _summarise(result)
+    if not result.report["is_complete"]:
+        screen.say("not complete: write the next requests with --batch-export, or leave it out to ask a server")
+    return result
+
+
+def _placed(recipe: GenerateRecipe) -> GenerateRecipe:
+    """The recipe with the address that its requests are written for, which need not be there, nor a key for it."""
+    from os import environ
+
+    from alpaca_cli.generate.body import OPENAI_URL
+
+    if recipe.teacher.kind == "rehearsal" or recipe.teachers:
+        found = "the rehearsal teacher" if recipe.teacher.kind == "rehearsal" else "several servers"
+        raise UsageError(f"expected one teacher to write a batch for, found {found}", hint="name one with --model")
+    base_url = recipe.teacher.base_url or environ.get("OPENAI_BASE_URL") or OPENAI_URL
+    return recipe.model_copy(update={"teacher": recipe.teacher.model_copy(update={"base_url": base_url})})
 
 
 class _View:
@@ -211,6 +286,9 @@ class _View:
     def replaying(self, done: int, count: int) -> None:
         self._begin()
         self._ticker.show(f"reading the journal: {done:,} of {_count(count, 'completion')}")
+
+    def waiting(self, text: str) -> None:
+        self._ticker.show(text)
 
     def progress(self, progress: Progress) -> None:
         self._begin()

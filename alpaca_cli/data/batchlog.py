@@ -47,6 +47,9 @@ class Wave:
     """With which it ended, in the server's words."""
     output_file_id: str | None = None
     error_file_id: str | None = None
+    code: str | None = None
+    message: str | None = None
+    """Why the server would not begin with it."""
     submitted_at: str | None = None
 
     @property
@@ -72,14 +75,17 @@ class BatchLog(AppendFile):
         """Tells this run's batches from others' at a server."""
         super().__init__(path)
 
+    @property
+    def next_number(self) -> int:
+        """Of the batch to begin next: that of one which was planned and never submitted, or a new one."""
+        return len(self.waves) + (not self.waves or self.waves[-1].step not in ("planned", "uploaded"))
+
     def begin(self, step: str, *, num_requests: int, sha256: str, most: Decimal = Decimal(0)) -> Wave:
         """Record a new batch, planned or imported; in the place of one that was planned and never submitted.
 
         Raises UsageError (disk full).
         """
-        is_again = bool(self.waves) and self.waves[-1].step in ("planned", "uploaded")
-        number = len(self.waves) + (not is_again)
-        self._append(number, step, run=self.run, num_requests=num_requests, sha256=sha256, most=str(most))
+        self._append(self.next_number, step, run=self.run, num_requests=num_requests, sha256=sha256, most=str(most))
         return self.waves[-1]
 
     def record(self, wave: Wave, step: str, **details: str | None) -> None:
@@ -121,10 +127,9 @@ class BatchLog(AppendFile):
     def _begin(self, known: dict[str, Any], row: dict[str, Any]) -> str | None:
         if missing := [key for key in ("run", "num_requests", "sha256") if key not in row]:
             return f"{missing[0]}: missing"
-        if self.waves and self.waves[-1].step in ("planned", "uploaded") and known["wave"] == len(self.waves):
-            self.waves.pop()
-        if known["wave"] != len(self.waves) + 1:
-            return f"wave: expected {len(self.waves) + 1}, found {known['wave']}"
+        if known["wave"] != self.next_number:
+            return f"wave: expected {self.next_number}, found {known['wave']}"
+        del self.waves[self.next_number - 1 :]
         self.run = row["run"]
         self.waves.append(Wave(**known))
         return None
@@ -139,6 +144,6 @@ _WANTED: dict[str, tuple[tuple[type, ...], str]] = {
     "run": _TEXT,
     "num_requests": _NUMBER,
     **dict.fromkeys(("sha256", "most", "file_id", "base_url", "batch_id", "status", "submitted_at"), _TEXT),
-    **dict.fromkeys(("output_file_id", "error_file_id"), _TEXT),
+    **dict.fromkeys(("output_file_id", "error_file_id", "code", "message"), _TEXT),
 }
 _MAY_MISS = frozenset(_WANTED) - {"wave", "step", "at"}

@@ -1,6 +1,7 @@
 """The calls to a server's Batch API, each patient with what may pass, and sure of what it says.
 
-Only creating a batch is tried once a call: whether a try that gave no answer created one, its caller must find out.
+A try to create a batch that got no answer may have created it: before another try the server's batches are looked
+through, since a second batch would be paid as well.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,16 +25,18 @@ from alpaca_cli.generate.progress import Listener
 from alpaca_cli.generate.teacher import Teacher
 from alpaca_cli.generate.trouble import FIRST_PAUSE_S, LONGEST_PAUSE_S
 
-PAGE = 100  # batches or files in one list
+PAGE = 100  # batches in one list
+LISTED_AFTER_S = 10.0  # a server that is many shows within this time what one of them was told
 _T = TypeVar("_T")
 Json = dict[str, Any]
 
 
-@dataclass(frozen=True)
 class CallFailed(Exception):
     """A call that will not pass."""
 
-    failure: Failure
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
 
 
 class _Odd(Exception):
@@ -49,55 +52,96 @@ class BatchClient:
         self._listener = listener
         self._is_proven = False
 
-    async def upload(self, path: Path, name: str) -> str:
-        """The id of a file, under `name`, that the server has now."""
+    async def upload(self, path: Path, name: str, *, may_be_there: bool) -> str:
+        """The id of a file that the server has under `name`, which is looked for before it is sent a second time."""
 
         async def send() -> str:
+            nonlocal may_be_there
+            if may_be_there and (found := await self._uploaded(name)) is not None:
+                return found
+            may_be_there = True
             with path.open("rb") as stream:
                 files = self._teacher.client.files.with_raw_response
                 answer = await files.create(file=(name, stream, "application/jsonl"), purpose="batch")
             return _id(_object(answer.content))
 
-        return await self.call("uploading a batch", send)
+        return await self.call(f"uploading {name}", send)
 
-    async def uploaded(self, name: str) -> str | None:
-        """The id of the file that was uploaded under `name`, if it is found: a second one would cost nothing."""
+    async def submit(
+        self,
+        file_id: str,
+        url: str,
+        metadata: Mapping[str, str],
+        *,
+        is_doubtful: bool,
+        age_s: Callable[[], float],
+        before_try: Callable[[], None],
+    ) -> str:
+        """The id of the batch of a file, of which the server has one after this, and not two.
+
+        It is looked for first if a try before may have created it (`is_doubtful`): once the last one is so long ago
+        that it would be listed, by `age_s`.  Raises CallFailed, TeacherUnreachable, and TeacherRefused if there is no
+        way to find out.
+        """
+
+        async def send() -> str:
+            nonlocal is_doubtful
+            if is_doubtful and (found := await self._created(file_id, metadata)) is not None:
+                return found
+            if is_doubtful and (rest := LISTED_AFTER_S - max(0.0, age_s())) > 0:
+                await asyncio.sleep(rest)
+                if (found := await self._created(file_id, metadata)) is not None:
+                    return found
+            before_try()
+            is_doubtful = True
+            try:
+                answer = await self._teacher.client.batches.with_raw_response.create(
+                    input_file_id=file_id,
+                    endpoint=url,  # type: ignore[arg-type]  # of two, by the recipe
+                    completion_window="24h",
+                    metadata=dict(metadata),
+                )
+            except openai.APIError as error:
+                is_doubtful = self._failure(error).may_be_paid
+                raise
+            return _id(_object(answer.content))
+
+        return await self.call("submitting a batch", send)
+
+    async def _uploaded(self, name: str) -> str | None:
+        """The id of the file under `name`, if it is found easily: a second one would cost nothing."""
+        files = self._teacher.client.files.with_raw_response
         try:
-            files = self._teacher.client.files.with_raw_response
-            async for file in self._pages(lambda **after: files.list(purpose="batch", limit=PAGE, **after)):
+            async for file in self._pages(lambda **after: files.list(purpose="batch", **after)):
                 if file.get("filename") == name:
                     return _id(file)
         except (openai.APIError, CallFailed, _Odd):
             pass
         return None
 
-    async def create(self, file_id: str, url: str, metadata: Mapping[str, str]) -> str | Failure:
-        """The id of the batch of a file; or what became of this one try, after which there may be a batch."""
+    async def _created(self, file_id: str, metadata: Mapping[str, str]) -> str | None:
+        """The id of the first batch of a file or with our metadata, after a look at all there are."""
         batches = self._teacher.client.batches.with_raw_response
-        try:
-            answer = await batches.create(
-                input_file_id=file_id,
-                endpoint=url,  # type: ignore[arg-type]  # the two that a recipe may name
-                completion_window="24h",
-                metadata=dict(metadata),
-            )
-            return _id(_object(answer.content))
-        except (openai.APIError, _Odd) as error:
-            return self._failure(error)
-
-    async def created(self, is_ours: Callable[[Json], bool]) -> str | None:
-        """The id of the first batch that is ours, after a look at all of them.  Raises CallFailed, TeacherUnreachable."""
 
         async def look() -> str | None:
-            batches = self._teacher.client.batches.with_raw_response
-            found = [
-                batch
-                async for batch in self._pages(lambda **after: batches.list(limit=PAGE, **after))
-                if is_ours(batch)
-            ]
-            return _id(found[-1]) if found else None
+            pages = self._pages(lambda **after: batches.list(limit=PAGE, **after))
+            ours = None
+            async for each in pages:  # the newest first
+                if file_id == each.get("input_file_id") or metadata == each.get("metadata"):
+                    ours = _id(each)
+            return ours
 
-        return await self.call("looking for a batch", look)
+        try:
+            return await self.call("looking for a batch that may have been created", look)
+        except CallFailed as error:
+            if error.failure.kind == "fatal" and error.failure.status not in (404, 405, 410):
+                raise
+            raise TeacherRefused(
+                f"a batch may have been created, and the server cannot list its batches: {error.failure.message}",
+                where=self._teacher.base_url,
+                hint=f"find out whether it has a batch of the file {file_id}; if it has none, delete the last line of "
+                "batches.jsonl and run the same command again",
+            ) from None
 
     async def look(self, batch_id: str) -> Json:
         """Where a batch stands, as the server says."""
@@ -115,12 +159,15 @@ class BatchClient:
         """Write the whole of a server's file to `path`, or nothing."""
 
         async def fetch() -> None:
+            last = b""
             with write_atomically(path) as stream:
                 async with self._teacher.client.files.with_streaming_response.content(file_id) as answer:
                     async for chunk in answer.iter_bytes(1 << 16):
                         stream.write(chunk)
-                stream.flush()
-                _check_whole(Path(stream.name))
+                        last += chunk
+                        last = last[last.rstrip().rfind(b"\n") + 1 :]
+                if last.strip():
+                    _object(last)  # else it was torn, or is something else
 
         # a file may come later than the word that it is there
         await self.call("downloading the results of a batch", fetch, may_pass=(404,))
@@ -214,13 +261,3 @@ def _id(found: Json) -> str:
     if not isinstance(found.get("id"), str):
         raise _Odd(f"an object without an id: {json.dumps(found)[:80]}")
     return str(found["id"])
-
-
-def _check_whole(path: Path) -> None:
-    """Raises _Odd for a file of results whose last line is no JSON object: it was torn, or is something else."""
-    with path.open("rb") as stream:
-        last = b""
-        for line in stream:
-            last = line if line.strip() else last
-    if last:
-        _object(last)

@@ -32,8 +32,8 @@ Cost = Callable[[Request, int, Mapping[str, int] | None], Decimal]
 class Gathered:
     """What one batch gave."""
 
-    num_new: int = 0
-    """Completions that the journal did not have."""
+    new: list[Completion] = field(default_factory=list)
+    """Those that the journal did not have, and has now."""
     num_known: int = 0
     num_foreign: int = 0
     """Lines that answer nothing which this run asks."""
@@ -47,7 +47,7 @@ class Gathered:
     @property
     def num_answered(self) -> int:
         """Requests that have their answer."""
-        return self.num_new + self.num_known
+        return len(self.new) + self.num_known
 
 
 class Harvest:
@@ -138,7 +138,9 @@ class Harvest:
             if request.k not in self._journal.completions:
                 gathered.failures[request.k] = Failure("no line in the results", "passing")
         if gathered.num_answered:
-            self._num_failures.update(k for k, each in gathered.failures.items() if each.kind != "changed")
+            self._num_failures.update(
+                k for k, each in gathered.failures.items() if each.kind not in ("changed", "fatal")
+            )
         return gathered
 
     def _record(self, completion: Completion, gathered: Gathered) -> None:
@@ -146,7 +148,7 @@ class Harvest:
             gathered.num_known += 1
             return
         self._journal.append(completion)
-        gathered.num_new += 1
+        gathered.new.append(completion)
 
     def _failed(self, request: Request, row: Row, sent: dict[str, Any], gathered: Gathered) -> None:
         if row.status is None and row.code in UNDONE:

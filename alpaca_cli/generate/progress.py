@@ -50,5 +50,8 @@ class Listener(Protocol):
     def replaying(self, done: int, count: int) -> None:
         """Of `count` completions in the journal, `done` have been looked at again."""
 
+    def waiting(self, text: str) -> None:
+        """How what is waited for stands, in one line."""
+
     def progress(self, progress: Progress) -> None:
         """The run has moved."""

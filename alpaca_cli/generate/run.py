@@ -15,6 +15,8 @@ from alpaca_cli.data.journal import Journal
 from alpaca_cli.data.ledger import Ledger
 from alpaca_cli.errors import AlpacaError, IntegrityError, UsageError
 from alpaca_cli.generate.address import Address, check_money, warnings
+from alpaca_cli.generate.batch import Batches
+from alpaca_cli.generate.batchfolder import BatchFolder
 from alpaca_cli.generate.budget import Budget
 from alpaca_cli.generate.inputs import load_inputs
 from alpaca_cli.generate.loop import Loop
@@ -75,10 +77,10 @@ def generate(
             listener.note(note)
         if journal.torn_bytes:
             listener.note(f"the journal's last line was torn by a crash: {journal.torn_bytes} bytes cut off")
-        _check_journal(journal, maker)
+        check_journal(journal, maker)
         num_before = len(journal.completions)
         if (done := run.report_if_complete(num, journal.completions)) is not None:
-            return _result(run, done, journal, num_before, budget, at)
+            return result_of(run, done, journal, num_before, budget, at)
         replay = Replay(recipe, inputs.seed_tasks, num)
         for k in sorted(journal.completions):
             replay.offer(journal.completions[k])
@@ -87,15 +89,15 @@ def generate(
             if not replay.is_done:
                 for warning in warnings(at, today=date.today()):
                     listener.note(warning)
-                asyncio.run(_ask(recipe, at, maker, replay, journal, budget, listener))
+                asyncio.run(_ask(recipe, at, maker, replay, journal, budget, run, listener))
         except BaseException:
             try:
-                _write_outputs(run, replay, journal)
+                write_outputs(run, replay, journal)
             except AlpacaError as error:  # what went wrong first is what is told as the error
                 listener.note(f"the next run will make the dataset: {error}")
             raise
-        _write_outputs(run, replay, journal)
-        return _result(run, report(replay), journal, num_before, budget, at)
+        write_outputs(run, replay, journal)
+        return result_of(run, report(replay), journal, num_before, budget, at)
 
 
 async def _ask(
@@ -105,6 +107,7 @@ async def _ask(
     replay: Replay,
     journal: Journal,
     budget: Budget,
+    run: RunFolder,
     listener: Listener,
 ) -> None:
     async with AsyncExitStack() as stack:
@@ -119,6 +122,22 @@ async def _ask(
             )
             await stack.enter_async_context(teacher)
             servers.append(Server(teacher, Throttle(each.settings.concurrency), each.price, each.weight))
+        if recipe.batch or run.batches_path.exists():
+            folder = stack.enter_context(BatchFolder(run.path))
+            batches = Batches(
+                recipe,
+                teacher=servers[0].teacher,
+                price=servers[0].price,
+                maker=maker,
+                replay=replay,
+                journal=journal,
+                budget=budget,
+                folder=folder,
+                listener=listener,
+            )
+            await (batches.run() if recipe.batch else batches.finish())
+            if replay.is_done:
+                return
         loop = Loop(
             recipe,
             servers=servers,
@@ -139,7 +158,7 @@ def _left_out(journal: Journal, at: Address) -> tuple[str, ...]:
     return ()
 
 
-def _result(
+def result_of(
     run: RunFolder,
     report: dict[str, Any],
     journal: Journal,
@@ -147,6 +166,7 @@ def _result(
     budget: Budget,
     at: Sequence[Address],
 ) -> Result:
+    """What a run has come to, by its report; it began this time with `num_before` completions."""
     num = len(journal.completions)
     is_priced = all(each.price is not None for each in at)
     return Result(
@@ -165,12 +185,13 @@ def _decimal(amount: float | None) -> Decimal | None:
     return None if amount is None else Decimal(str(amount))
 
 
-def _write_outputs(run: RunFolder, replay: Replay, journal: Journal) -> None:
+def write_outputs(run: RunFolder, replay: Replay, journal: Journal) -> None:
+    """Make the derived files."""
     journal.sync()  # what a report counts must be there after a power failure too
     run.write_outputs(replay)
 
 
-def _check_journal(journal: Journal, maker: RequestMaker) -> None:
+def check_journal(journal: Journal, maker: RequestMaker) -> None:
     """Each completion must answer the request that this recipe makes under its number."""
     for k, completion in journal.completions.items():
         if completion.prompt_sha256 != maker.request(k, len(completion.seed_ids)).prompt_sha256:
