@@ -174,11 +174,10 @@ class Batches:
         """End the run if what a batch gave says that the next would be no better."""
         if wave.code == "token_limit_exceeded" and wave.num_requests > 1:
             self._most_requests = wave.num_requests // 2
-            self._listener.note(f"batch {wave.wave} was too large for the account's limit of tokens: half from now on")
+            self._listener.note(f"asking {self._most_requests:,} requests at once from now on, half as many as before")
             return
         if wave.status == "failed":
-            words = f"batch {wave.wave} failed: {wave.message or 'the server does not say why'}"
-            raise await self._teacher.refused(Failure(words, "fatal"))
+            raise await self._teacher.refused(Failure(f"batch {wave.wave} failed: {_words(wave)}", "fatal"))
         if gathered.num_answered:
             self._num_empty = 0
             if self._replay.num_barren >= self._recipe.patience and not self._replay.is_done:
@@ -199,16 +198,19 @@ class Batches:
             )
 
     def _tell(self, wave: Wave, gathered: Gathered) -> None:
-        parts = [f"{gathered.num_answered:,} answers"]
+        if wave.status == "failed":
+            self._listener.note(f"batch {wave.wave} failed: {_words(wave)}")
+            return
+        parts = [f"{gathered.num_answered:,} of {wave.num_requests:,} answered"]
         if gathered.failures:
             last = next(reversed(gathered.failures.values())).message
             parts.append(f"{len(gathered.failures):,} failed, the last with: {last}")
         if gathered.num_undone:
-            parts.append(f"{gathered.num_undone:,} not asked since it was {wave.status}")
+            parts.append(f"{gathered.num_undone:,} not asked, since it was {wave.status}")
         if gathered.num_foreign:
-            parts.append(f"{gathered.num_foreign:,} lines answer nothing that it asked, and were not taken")
+            parts.append(f"{gathered.num_foreign:,} results not taken, since they answer nothing that was asked")
         if gathered.num_unreadable:
-            parts.append(f"{gathered.num_unreadable:,} lines cannot be read")
+            parts.append(f"{gathered.num_unreadable:,} results not taken, since they cannot be read")
         self._listener.note(f"batch {wave.wave}: {'; '.join(parts)}")
 
     def _progress(self) -> Progress:
@@ -230,3 +232,9 @@ class Batches:
             spent=ledger.spent if self._price is not None else None,
             expected=None,
         )
+
+
+def _words(wave: Wave) -> str:
+    """Why a server would not begin with a batch."""
+    message = wave.message or "the server does not say why"
+    return f"{message} ({wave.code})" if wave.code else message

@@ -24,8 +24,6 @@ URLS = {"chat": "/v1/chat/completions", "completions": "/v1/completions"}
 UNDONE = ("batch_expired", "batch_cancelled")
 """Codes of a request that a batch ended without having asked."""
 _ID = re.compile(r"(0|[1-9]\d{0,8})-([0-9a-f]{16})", re.ASCII)
-# A batch has a tier of its own, and answers whole.
-_NOT_IN_A_BATCH = ("service_tier", "stream", "stream_options")
 _TEXTS = ("messages", "prompt")
 
 
@@ -45,7 +43,8 @@ def request_of(name: str, maker: RequestMaker) -> Request | None:
 
 def line_of(request: Request, body: Body, api: Literal["chat", "completions"]) -> bytes:
     """The line that asks a request."""
-    fields = {key: value for key, value in body.of(request).items() if key not in _NOT_IN_A_BATCH}
+    fields = body.of(request)
+    fields.pop("service_tier", None)  # a batch is a tier of its own
     row = {"custom_id": custom_id(request), "method": "POST", "url": URLS[api], "body": fields}
     return f"{dumps(row)}\n".encode()
 
