@@ -206,6 +206,8 @@ class GenerateRecipe(Settings):
     teacher: TeacherSettings = Field(default_factory=dict, validate_default=True)
     teachers: tuple[ServerSettings, ...] = ()
     """Several servers that share the requests, in place of `teacher.base_url`; each is otherwise as `teacher` says."""
+    batch: bool = False
+    """Ask by the Batch API: mostly half the price, and answers within a day."""
     prompt: PromptSettings = PromptSettings()
     rules: RuleSettings = RuleSettings()
     novelty: NoveltySettings = NoveltySettings()
@@ -224,6 +226,14 @@ class GenerateRecipe(Settings):
     def check_servers(self) -> GenerateRecipe:
         if self.teachers and self.teacher.kind == "rehearsal":
             raise ValueError("teachers: the rehearsal teacher is one, built in; leave out teachers, or kind: rehearsal")
+        return self
+
+    @model_validator(mode="after")
+    def check_batch(self) -> GenerateRecipe:
+        if self.batch and self.teachers:
+            raise ValueError("batch: a batch goes to one server; leave out batch, or teachers")
+        if self.batch and self.teacher.tier == "flex":
+            raise ValueError("batch: a batch is a tier of its own; leave out batch, or tier: flex")
         return self
 
     def servers(self) -> list[tuple[TeacherSettings, float]]:

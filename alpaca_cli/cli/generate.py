@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from alpaca_cli.cli import generate_plan, generate_view, options, screen
+from alpaca_cli.cli import generate_batch, generate_plan, generate_view, options, screen
 from alpaca_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from alpaca_cli.generate.run import Result
+    from alpaca_cli.generate.openrun import Result
     from alpaca_cli.recipe import GenerateRecipe
 
 DEFAULT_RECIPE = "generate"
@@ -85,6 +85,22 @@ def generate(
         float | None,
         typer.Option(metavar="USD", help="Price of 1,000,000 new tokens, if not listed.", show_default=False),
     ] = None,
+    batch: Annotated[
+        bool, typer.Option("--batch", help="Ask by the Batch API: mostly half the price, answers within a day.")
+    ] = False,
+    batch_export: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write the next batch of requests to FILE and ask nothing; vllm run-batch reads it.",
+            show_default=False,
+        ),
+    ] = None,
+    batch_import: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Take the results of such a batch from FILE.", show_default=False),
+    ] = None,
+    force: options.Force = False,
     license_: Annotated[
         str | None,
         typer.Option("--license", metavar="ID", help="Licence of the dataset, for its card.", show_default=False),
@@ -122,6 +138,7 @@ def generate(
         "--price-out": ("teacher.price.output", price_out),
         "--max-cost": ("max_cost", max_cost),
         "--max-requests": ("max_requests", max_requests),
+        "--batch": ("batch", batch or None),
         "--license": ("license", license_),
     }
     given = {flag: (key, value) for flag, (key, value) in flags.items() if value is not None}
@@ -141,13 +158,30 @@ def generate(
     checked = check(document)
     if checked.num is None:
         raise UsageError("how many examples?", where="--num", hint="for example: alpaca generate --num 1000")
+    if force and batch_export is None:
+        raise UsageError("--force overwrites the file of --batch-export, and nothing else here")
+    if batch_export is not None and (batch or batch_import is not None):
+        raise UsageError("--batch-export asks nothing and takes nothing", hint="give it alone")
+    if batch_import is not None and batch:
+        raise UsageError("--batch-import asks nothing", hint="leave out --batch, and give it when this is done")
     if checked.teacher.kind == "rehearsal":
         settings = checked.teacher.model_copy(update={"model": "rehearsal", "base_url": None})
         checked = checked.model_copy(update={"teacher": settings})
     if dry_run:
         _plan(checked, out, beside=path.parent, json=json)
         return
-    result = run(checked, out, beside=path.parent, recipe_name=recipe or DEFAULT_RECIPE)
+    name = recipe or DEFAULT_RECIPE
+    if batch_export is not None:
+        count = generate_batch.export_batch(checked, out, batch_export, beside=path.parent, name=name, force=force)
+        if json:
+            screen.emit_json({"folder": str(out), "file": str(batch_export), "requests": count})
+        else:
+            screen.emit(str(batch_export))
+        return
+    if batch_import is not None:
+        result = generate_batch.import_batch(checked, out, batch_import, beside=path.parent, name=name)
+    else:
+        result = run(checked, out, beside=path.parent, recipe_name=name)
     if json:
         numbers = generate_view.numbers(result)
         screen.emit_json({"folder": str(result.folder), "dataset": str(result.dataset), **numbers})

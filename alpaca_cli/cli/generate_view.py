@@ -15,9 +15,9 @@ from alpaca_cli.cli.generate_plan import counted, short, usd
 from alpaca_cli.errors import LimitReached
 
 if TYPE_CHECKING:
+    from alpaca_cli.generate.openrun import Result
     from alpaca_cli.generate.plan import Plan
     from alpaca_cli.generate.progress import Progress
-    from alpaca_cli.generate.run import Result
     from alpaca_cli.recipe import GenerateRecipe
 
 RATE_OVER_S = 30.0
@@ -81,6 +81,10 @@ class View:
         if not self._is_rehearsal:
             is_open = plan.cost and plan.max_cost is None
             screen.say(short(plan) + ("; no --max-cost set" if is_open else ""))
+
+    def waiting(self, text: str) -> None:
+        """How a batch stands at its server."""
+        self._ticker.show(text)
 
     def progress(self, progress: Progress) -> None:
         """The run has moved."""

@@ -101,6 +101,12 @@ FREE = price_of(PriceSettings(input=0, output=0))
 def check_money(recipe: GenerateRecipe, at: Sequence[Address]) -> None:
     """Raises UsageError if a cap is set that could not be kept, since a price is not known."""
     for address in at if recipe.max_cost is not None else ():
+        if recipe.batch and address.price is not None and address.price.batch_factor is None:
+            raise UsageError(
+                f"no batch price is known for {address.settings.model}, so --max-cost cannot be kept with --batch",
+                where="--max-cost",
+                hint="leave out --batch, or give the price with teacher.price.batch_factor (1: as one by one)",
+            )
         if address.price is None:
             raise UsageError(
                 f"no price is known for {address.settings.model} at {address.base_url}, so --max-cost cannot be kept",

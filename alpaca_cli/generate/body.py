@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import openai
 
@@ -71,6 +71,18 @@ class Body:
     def is_shortened(self, request: Request) -> bool:
         """Whether a request asks for fewer new tokens than the recipe says."""
         return self.max_tokens(request) < self._settings.max_tokens
+
+    def react(
+        self, error: openai.APIStatusError, request: Request, sent: dict[str, Any]
+    ) -> Literal["changed", "too_long"] | None:
+        """What a refusal of `request`, whose body was `sent`, changes: what is sent from now on; or nothing, since it
+        is too long as it is; None if neither."""
+        if self.adapt(error, sent):
+            return "changed"
+        can_shorten = self.shorten(error, request, sent)
+        if can_shorten is None:
+            return None
+        return "changed" if can_shorten else "too_long"
 
     def adapt(self, error: openai.APIStatusError, sent: dict[str, Any]) -> bool:
         """Whether the server refused one of our parameters that can be left out or renamed; if so, do that."""

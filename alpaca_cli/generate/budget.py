@@ -56,21 +56,32 @@ class Budget:
         if price is None:
             self.is_priced = False
             self._settle(ticket, Decimal(0))
-        elif usage is None or not {"prompt_tokens", "completion_tokens"} <= usage.keys():
-            self._settle(ticket, None)
-        else:
-            if tier == "flex" and price.flex_factor is None:
-                tier = "standard"
-            cost = price.cost(
-                prompt_tokens=usage["prompt_tokens"],
-                completion_tokens=usage["completion_tokens"],
-                cached_tokens=usage.get("cached_tokens", 0),
-                cache_write_tokens=usage.get("cache_write_tokens", 0),
-                tier=tier,
-            )
-            if ticket.most and cost > ticket.most:
-                self.surcharge = max(self.surcharge, self.surcharge * cost / ticket.most)
-            self._settle(ticket, cost)
+            return
+        cost = self.cost(price, usage, tier)
+        if cost is not None and ticket.most and cost > ticket.most:
+            self.surcharge = max(self.surcharge, self.surcharge * cost / ticket.most)
+        self._settle(ticket, cost)
+
+    def cost(self, price: Price, usage: Mapping[str, int] | None, tier: Tier = "standard") -> Decimal | None:
+        """USD that one answer costs by the server's own count of its tokens; None if it did not count."""
+        if usage is None or not {"prompt_tokens", "completion_tokens"} <= usage.keys():
+            return None
+        if tier == "flex" and price.flex_factor is None:
+            tier = "standard"
+        return price.cost(
+            prompt_tokens=usage["prompt_tokens"],
+            completion_tokens=usage["completion_tokens"],
+            cached_tokens=usage.get("cached_tokens", 0),
+            cache_write_tokens=usage.get("cache_write_tokens", 0),
+            tier=tier,
+        )
+
+    def settle_batch(self, ticket: Ticket, price: Price | None, cost: Decimal) -> None:
+        """A batch came back, whose answers cost so much together."""
+        self.is_priced = self.is_priced and price is not None
+        if ticket.most and cost > ticket.most:
+            self.surcharge = max(self.surcharge, self.surcharge * cost / ticket.most)
+        self._settle(ticket, cost)
 
     def reached(self, limit: str, most: Decimal) -> LimitReached:
         """The clean stop at a limit that `room` found in the way of one more request."""

@@ -55,5 +55,8 @@ class Listener(Protocol):
     def plan(self, plan: Plan) -> None:
         """What is about to be asked, before anything is."""
 
+    def waiting(self, text: str) -> None:
+        """How what is waited for stands, in one line."""
+
     def progress(self, progress: Progress) -> None:
         """The run has moved."""

@@ -5,48 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
-from alpaca_cli.data.journal import Journal
-from alpaca_cli.data.ledger import Ledger
-from alpaca_cli.errors import AlpacaError, IntegrityError, UsageError
-from alpaca_cli.generate.about import Origin, about
+from alpaca_cli.errors import AlpacaError, UsageError
+from alpaca_cli.generate.about import Origin
 from alpaca_cli.generate.address import Address, check_money
+from alpaca_cli.generate.batch import Batches
+from alpaca_cli.generate.batchfolder import BatchFolder
 from alpaca_cli.generate.budget import Budget
-from alpaca_cli.generate.card import write_card
-from alpaca_cli.generate.inputs import Inputs, load_inputs
 from alpaca_cli.generate.loop import Loop
+from alpaca_cli.generate.openrun import OpenRun, Result, open_run
 from alpaca_cli.generate.plan import estimate, located
 from alpaca_cli.generate.progress import Listener
-from alpaca_cli.generate.prompt import RequestMaker
 from alpaca_cli.generate.replay import Replay
-from alpaca_cli.generate.runfolder import RunFolder, opened
 from alpaca_cli.generate.server import Server
 from alpaca_cli.generate.teacher import Teacher
 from alpaca_cli.generate.throttle import Throttle
 from alpaca_cli.recipe import GenerateRecipe
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a run has come to; `report` is what `report.json` holds."""
-
-    folder: Path
-    dataset: Path
-    report: dict[str, Any]
-    num_completions: int
-    """Paid in all, as the journal has them."""
-    num_over: int
-    """Of these, how many came after the last one needed; they stay in the journal for a larger --num."""
-    num_asked: int
-    """Completions that this process asked for."""
-    spent: Decimal | None
-    """USD of all processes of the run; None if no price is known."""
-    unknown: Decimal
-    """Of these, what was counted at its worst because no server said what it cost."""
 
 
 def generate(
@@ -64,151 +40,80 @@ def generate(
     are written however the run ends, short of a kill.  Raises UsageError, DataError, TeacherError, IntegrityError,
     LimitReached; KeyboardInterrupt on Ctrl-C.
     """
-    num = recipe.num
-    if num is None:
+    if recipe.num is None:
         raise UsageError("how many examples?", hint="give --num, for example: alpaca generate --num 1000")
     check_money(recipe, at)
     recipe = located(recipe, at)
-    inputs = load_inputs(recipe, beside=beside)
-    maker = inputs.request_maker(recipe)
-    with (
-        opened(folder, recipe, inputs) as run,
-        Journal(run.journal_path) as journal,
-        Ledger(run.ledger_path) as ledger,
-    ):
-        budget = Budget(ledger, max_cost=_decimal(recipe.max_cost), max_requests=recipe.max_requests)
-        for note in run.notes:
-            listener.note(note)
-        if journal.torn_bytes:
-            listener.note(f"the journal's last line was torn by a crash: {journal.torn_bytes} bytes cut off")
-        _check_journal(journal, maker)
-        num_before = len(journal.completions)
-        made = _Making(run, recipe, inputs, at, origin, listener)
-        if (done := run.report_if_complete(num, journal.completions)) is not None:
-            done = made.again(done, journal, ledger)
-            return _result(run, done, journal, num_before, budget, at)
-        replay = Replay(recipe, inputs.seed_tasks, num)
-        for k in sorted(journal.completions):
-            replay.offer(journal.completions[k])
-            listener.replaying(len(replay.used), num_before)
+    with open_run(recipe, folder, at=at, origin=origin, listener=listener, beside=beside) as run:
+        if (done := run.complete_result()) is not None:
+            return done
+        replay = run.replay()
         try:
             if not replay.is_done:
-                spent = ledger.spent + ledger.reserved
-                listener.plan(estimate(recipe, at, maker, replay, journal.completions, spent))
-                asyncio.run(_ask(recipe, at, maker, replay, journal, budget, listener))
+                spent = run.ledger.spent + run.ledger.reserved
+                listener.plan(estimate(recipe, at, run.maker, replay, run.journal.completions, spent))
+                asyncio.run(_ask(run, replay))
         except BaseException:
             try:
-                made.write(replay, journal, ledger)
+                run.make(replay)
             except AlpacaError as error:  # what went wrong first is what is told as the error
                 listener.note(f"the next run will make the dataset: {error}")
             raise
-        return _result(run, made.write(replay, journal, ledger), journal, num_before, budget, at)
+        return run.make(replay)
 
 
-async def _ask(
-    recipe: GenerateRecipe,
-    at: Sequence[Address],
-    maker: RequestMaker,
-    replay: Replay,
-    journal: Journal,
-    budget: Budget,
-    listener: Listener,
-) -> None:
+async def _ask(run: OpenRun, replay: Replay) -> None:
+    recipe = run.recipe
+    max_cost = None if recipe.max_cost is None else Decimal(str(recipe.max_cost))
+    budget = Budget(run.ledger, max_cost=max_cost, max_requests=recipe.max_requests)
     async with AsyncExitStack() as stack:
-        servers = []
-        for each in at:
-            teacher = Teacher(
-                each.settings,
-                base_url=each.base_url,
-                api_key=each.api_key,
-                left_out=_left_out(journal, each),
-                on_note=listener.note,
+        servers = [
+            Server(await _teacher(run, each, stack), _throttle(each), each.price, each.weight) for each in run.at
+        ]
+        if recipe.batch or run.folder.batches_path.exists():
+            batches = Batches(
+                recipe,
+                teacher=servers[0].teacher,
+                price=servers[0].price,
+                maker=run.maker,
+                replay=replay,
+                journal=run.journal,
+                budget=budget,
+                folder=stack.enter_context(BatchFolder(run.folder.path)),
+                listener=run.listener,
             )
-            await stack.enter_async_context(teacher)
-            servers.append(Server(teacher, Throttle(each.settings.concurrency), each.price, each.weight))
-        loop = Loop(
-            recipe,
-            servers=servers,
-            maker=maker,
-            replay=replay,
-            journal=journal,
-            budget=budget,
-            listener=listener,
-        )
-        await loop.run()
+            await (batches.run() if recipe.batch else batches.finish())
+        if not replay.is_done:
+            loop = Loop(
+                recipe,
+                servers=servers,
+                maker=run.maker,
+                replay=replay,
+                journal=run.journal,
+                budget=budget,
+                listener=run.listener,
+            )
+            await loop.run()
 
 
-def _left_out(journal: Journal, at: Address) -> tuple[str, ...]:
+async def _teacher(run: OpenRun, at: Address, stack: AsyncExitStack) -> Teacher:
+    teacher = Teacher(
+        at.settings,
+        base_url=at.base_url,
+        api_key=at.api_key,
+        left_out=_left_out(run, at),
+        on_note=run.listener.note,
+    )
+    return await stack.enter_async_context(teacher)
+
+
+def _throttle(at: Address) -> Throttle:
+    return Throttle(at.settings.concurrency)
+
+
+def _left_out(run: OpenRun, at: Address) -> tuple[str, ...]:
     """The parameters that this server had refused when it last answered in this run."""
-    for completion in reversed(journal.completions.values()):
+    for completion in reversed(run.journal.completions.values()):
         if completion.base_url in (None, at.base_url) and completion.text:
             return completion.left_out
     return ()
-
-
-def _result(
-    run: RunFolder,
-    report: dict[str, Any],
-    journal: Journal,
-    num_before: int,
-    budget: Budget,
-    at: Sequence[Address],
-) -> Result:
-    num = len(journal.completions)
-    is_priced = all(each.price is not None for each in at)
-    return Result(
-        run.path,
-        run.dataset_path,
-        report,
-        num,
-        num - int(report["completions"]),
-        num - num_before,
-        spent=budget.ledger.spent + budget.ledger.reserved if is_priced else None,
-        unknown=budget.ledger.unknown + budget.ledger.reserved,
-    )
-
-
-def _decimal(amount: float | None) -> Decimal | None:
-    return None if amount is None else Decimal(str(amount))
-
-
-@dataclass(frozen=True)
-class _Making:
-    """Makes the derived files of a run."""
-
-    run: RunFolder
-    recipe: GenerateRecipe
-    inputs: Inputs
-    at: Sequence[Address]
-    origin: Origin
-    listener: Listener
-
-    def write(self, replay: Replay, journal: Journal, ledger: Ledger) -> dict[str, Any]:
-        """All of them; returns the report."""
-        journal.sync()  # what a report counts must be there after a power failure too
-        report = self.run.write_outputs(replay, about(self.origin, self.recipe, self.at, replay.used, ledger))
-        self._write_card(report)
-        return report
-
-    def again(self, report: dict[str, Any], journal: Journal, ledger: Ledger) -> dict[str, Any]:
-        """What may differ when nothing is left to ask: the licence, and a card that was taken away."""
-        if report.get("run", {}).get("license", "") != self.recipe.license:
-            used = [journal.completions[k] for k in range(report["completions"])]
-            report = self.run.write_about(report, about(self.origin, self.recipe, self.at, used, ledger))
-        self._write_card(report)
-        return report
-
-    def _write_card(self, report: dict[str, Any]) -> None:
-        if note := write_card(self.run.path, report, self.recipe, self.inputs):
-            self.listener.note(note)
-
-
-def _check_journal(journal: Journal, maker: RequestMaker) -> None:
-    """Each completion must answer the request that this recipe makes under its number."""
-    for k, completion in journal.completions.items():
-        if completion.prompt_sha256 != maker.request(k, len(completion.seed_ids)).prompt_sha256:
-            raise IntegrityError(
-                f"the answer to request {k} was asked with another prompt than this run's",
-                where=str(journal.path),
-                hint="the folder was changed by hand, or begun by another version; choose another --out",
-            )

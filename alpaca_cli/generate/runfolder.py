@@ -6,6 +6,8 @@ prompt.txt, seed_tasks.jsonl
 versions.json          the versions of Python and of the packages the result hangs on, when it began
 journal.jsonl          every completion: the truth; never rewritten
 ledger.jsonl           every request, before it is sent, and what it cost
+batches.jsonl          every step of every batch, where the Batch API is used
+batches/               what batches sent and got, as it was
 alpaca_data.json       the accepted examples      ─┐
 provenance.jsonl       where each comes from       │  pure functions of the files above: the same bytes
 refused.jsonl          the others, with reasons    │  whatever the concurrency, the crashes and the resumes
@@ -36,16 +38,18 @@ from alpaca_cli.generate.report import provenance_rows, refused_rows, report
 from alpaca_cli.recipe import GenerateRecipe
 
 RECIPE, PROMPT, SEEDS, VERSIONS = "recipe.resolved.yaml", "prompt.txt", "seed_tasks.jsonl", "versions.json"
-JOURNAL, LEDGER = "journal.jsonl", "ledger.jsonl"
+JOURNAL, LEDGER, BATCHES = "journal.jsonl", "ledger.jsonl", "batches.jsonl"
 DATASET, PROVENANCE, REFUSED, REPORT = "alpaca_data.json", "provenance.jsonl", "refused.jsonl", "report.json"
 CARD, OTHER_CARD = "README.md", "README.generated.md"
 _MADE = (DATASET, PROVENANCE, REFUSED)
 _LOCK = ".lock"
-_OURS = frozenset([RECIPE, PROMPT, SEEDS, VERSIONS, JOURNAL, LEDGER, RESERVE, _LOCK, *_MADE, REPORT, CARD, OTHER_CARD])
+_OURS = frozenset(
+    [RECIPE, PROMPT, SEEDS, VERSIONS, JOURNAL, LEDGER, BATCHES, RESERVE, _LOCK, *_MADE, REPORT, CARD, OTHER_CARD]
+)
 # What may differ when a run is taken up again, because it changes how a result comes and not what it is.  A server
 # that moved to another address is the same teacher; that it moved is told.
 _FREE = frozenset(
-    ["num", "patience", "breaker_s", "max_cost", "max_requests", "license", "teachers"]
+    ["batch", "num", "patience", "breaker_s", "max_cost", "max_requests", "license", "teachers"]
     + ["seeds", "prompt.file"]  # these two are compared by their bytes
     + [f"teacher.{key}" for key in ("base_url", "api_key_env", "tier", "timeout_s", "max_tries", "longest_pause_s")]
     + ["teacher.concurrency"]
@@ -71,6 +75,11 @@ class RunFolder:
     def ledger_path(self) -> Path:
         """Where it stands what was sent, and what it cost."""
         return self.path / LEDGER
+
+    @property
+    def batches_path(self) -> Path:
+        """Where it stands how far each batch has come."""
+        return self.path / BATCHES
 
     @property
     def dataset_path(self) -> Path:
@@ -246,8 +255,8 @@ def _check_same(path: Path, recipe: GenerateRecipe, inputs: Inputs) -> list[str]
 
 def _is_begun(path: Path) -> bool:
     """Whether anything was paid for in a folder: if not, another recipe may take it."""
-    journal = path / JOURNAL
-    return read_report(path).get("completions", 0) > 0 or (journal.exists() and journal.stat().st_size > 0)
+    records = [path / JOURNAL, path / BATCHES]
+    return read_report(path).get("completions", 0) > 0 or any(each.exists() and each.stat().st_size for each in records)
 
 
 def _digest(completions: Iterable[Completion]) -> str:

@@ -162,12 +162,7 @@ class Teacher:
         failure = failure_of(error, timeout_s=self.settings.deadline_s)
         if failure.kind != "rejected" or not isinstance(error, openai.APIStatusError):
             return failure
-        if self.body.adapt(error, body):
-            return replace(failure, kind="changed")
-        can_shorten = self.body.shorten(error, request, body)
-        if can_shorten is None:
-            return failure
-        return replace(failure, kind="changed" if can_shorten else "too_long")
+        return replace(failure, kind=self.body.react(error, request, body) or failure.kind)
 
     async def _model_names(self) -> list[str]:
         try:
