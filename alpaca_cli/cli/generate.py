@@ -31,9 +31,9 @@ def generate(
             "--recipe",
             "-r",
             metavar="RECIPE",
-            help="Recipe, by path or shipped name.",
+            help=f"Recipe, by path or shipped name (default: {DEFAULT_RECIPE}).",
             autocompletion=options.complete_recipe,
-            show_default=DEFAULT_RECIPE,
+            show_default=False,
         ),
     ] = None,
     out: Annotated[
