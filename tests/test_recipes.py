@@ -53,7 +53,10 @@ def test_a_shipped_recipe_writes_every_setting_out(path: Path) -> None:
         inner = [key for key in whole if isinstance(whole[key], dict) and isinstance(part.get(key), dict)]
         return missing.union(*(left_out(whole[key], part[key], f"{prefix}{key}.") for key in inner))
 
-    transport = {f"teacher.{key}" for key in ("api_key_env", "max_tries", "longest_pause_s", "tier")} | {"breaker_s"}
+    transport = {f"teacher.{key}" for key in ("api_key_env", "max_tries", "longest_pause_s", "tier")} | {
+        "batch",
+        "breaker_s",
+    }
     assert left_out(full, written) <= transport
 
 

@@ -113,9 +113,8 @@ class Batches:
             except asyncio.CancelledError:
                 if not self._is_interrupted:
                     raise
-                if self._log.waves and self._log.waves[-1].is_out:
-                    number = self._log.waves[-1].wave
-                    self._listener.note(f"batch {number} goes on at the server; the same command takes it up again")
+                if (out := self._folder.out) is not None:
+                    self._listener.note(f"batch {out.wave} goes on at the server; the same command takes it up again")
                 raise KeyboardInterrupt from None
 
     # --- one batch, step by step -------------------------------------------------------------------------------------
@@ -215,14 +214,14 @@ class Batches:
 
     def _progress(self) -> Progress:
         replay, ledger = self._replay, self._budget.ledger
-        wave = self._log.waves[-1] if self._log.waves else None
+        out = self._folder.out
         return Progress(
             kept=len(replay.accepted),
             num=replay.num,
             num_kept_before=self._num_kept_before,
             num_tasks=len(replay.accepted) + len(replay.refused),
             num_completions=len(self._journal.completions),
-            num_under_way=wave.num_requests if wave is not None and wave.is_out else 0,
+            num_under_way=0 if out is None else out.num_requests,
             num_requests=ledger.num_requests,
             limit=self._most_requests,
             prompt_tokens=self._tokens["prompt_tokens"],

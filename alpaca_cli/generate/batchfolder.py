@@ -35,6 +35,12 @@ class BatchFolder:
     def __exit__(self, *details: object) -> None:
         self.log.close()
 
+    @property
+    def out(self) -> Wave | None:
+        """The batch that is at a server, or may be, or whose results wait to be taken."""
+        last = self.log.waves[-1] if self.log.waves else None
+        return last if last is not None and last.is_out else None
+
     def path(self, number: int, part: Part) -> Path:
         """Where a part of batch `number` is."""
         return self._files / f"{number:03}.{part}.jsonl"

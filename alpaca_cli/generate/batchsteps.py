@@ -102,7 +102,7 @@ class BatchSteps:
             self._listener.waiting(_state(wave, batch))
             await asyncio.sleep(pause)
             pause = min(LONGEST_LOOK_S, pause * 1.5)
-        told = _first_error(batch)
+        told = {key: self._teacher.clean(words) for key, words in _first_error(batch).items()}
         files = {name: batch[name] for name in ("output_file_id", "error_file_id") if isinstance(batch.get(name), str)}
         self._log.record(wave, "ended", status=status, **files, **told)
 

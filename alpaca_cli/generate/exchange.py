@@ -118,10 +118,10 @@ def _taken_up(
         body = Body(recipe.teacher, recipe.teacher.base_url or "", on_note=listener.note)
         harvest = Harvest(run.maker, body, recipe.teacher, run.journal)
         batches.fold(harvest)
-        last = batches.log.waves[-1] if batches.log.waves else None
-        if last is not None and last.is_out and last.step != "imported":
+        out = batches.out
+        if out is not None and out.step != "imported":
             raise UsageError(
-                f"batch {last.wave} of this run is not taken yet",
+                f"batch {out.wave} of this run is not taken yet",
                 where=str(folder),
                 hint="take it first: run the same command with --batch in place of the file",
             )

@@ -46,10 +46,13 @@ def generate(
     recipe = located(recipe, at)
     with open_run(recipe, folder, at=at, origin=origin, listener=listener, beside=beside) as run:
         if (done := run.complete_result()) is not None:
+            _tell_of_batch(run)
             return done
         replay = run.replay()
         try:
-            if not replay.is_done:
+            if replay.is_done:
+                _tell_of_batch(run)
+            else:
                 spent = run.ledger.spent + run.ledger.reserved
                 listener.plan(estimate(recipe, at, run.maker, replay, run.journal.completions, spent))
                 asyncio.run(_ask(run, replay))
@@ -71,15 +74,18 @@ async def _ask(run: OpenRun, replay: Replay) -> None:
             Server(await _teacher(run, each, stack), _throttle(each), each.price, each.weight) for each in run.at
         ]
         if recipe.batch or run.folder.batches_path.exists():
+            folder = stack.enter_context(BatchFolder(run.folder.path))
+            asked = folder.out.base_url if folder.out is not None else None
+            server = next((each for each in servers if each.teacher.base_url == asked), servers[0])
             batches = Batches(
                 recipe,
-                teacher=servers[0].teacher,
-                price=servers[0].price,
+                teacher=server.teacher,
+                price=server.price,
                 maker=run.maker,
                 replay=replay,
                 journal=run.journal,
                 budget=budget,
-                folder=stack.enter_context(BatchFolder(run.folder.path)),
+                folder=folder,
                 listener=run.listener,
             )
             await (batches.run() if recipe.batch else batches.finish())
@@ -117,3 +123,12 @@ def _left_out(run: OpenRun, at: Address) -> tuple[str, ...]:
         if completion.base_url in (None, at.base_url) and completion.text:
             return completion.left_out
     return ()
+
+
+def _tell_of_batch(run: OpenRun) -> None:
+    """A batch that is at its server while the run has all that it needs."""
+    if not run.folder.batches_path.exists():
+        return
+    with BatchFolder(run.folder.path) as folder:
+        if (wave := folder.out) is not None:
+            run.listener.note(f"batch {wave.wave} is {wave.step} and not needed any more; a larger --num takes it")

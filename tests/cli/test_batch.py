@@ -99,6 +99,15 @@ def test_batches_make_the_dataset_that_asking_one_by_one_makes(
     assert steps() == [*one, *one]
 
 
+def test_base_models_are_asked_by_batches_too(run: Alpaca, server: RehearsalServer) -> None:
+    run("--set", "teacher.api=completions", out="online")
+    done = run("--batch", "--set", "teacher.api=completions")
+
+    assert done.code == 0
+    assert dataset() == Path("online/alpaca_data.json").read_bytes()
+    assert rows("r/batches/001.input.jsonl")[0]["url"] == "/v1/completions"
+
+
 def test_the_first_batch_asks_as_if_every_task_were_accepted(run: Alpaca) -> None:
     run("--batch")
 
@@ -229,9 +238,10 @@ def test_no_more_requests_are_sent_than_allowed(run: Alpaca, server: RehearsalSe
 
 def test_a_cap_without_a_price_for_batches_is_refused(run: Alpaca, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-unused")
-    refused = run("--batch", "--max-cost", 1, "--model", "deepseek-chat", base_url="https://api.deepseek.com/v1")
+    refused = run("--batch", "--max-cost", 1, "--model", "deepseek-flash", base_url="https://api.deepseek.com/v1")
 
     assert refused.code == 2
+    assert "no batch price is known for deepseek-flash, so --max-cost cannot be kept with --batch" in refused.err
     assert not Path("r/batches.jsonl").exists()
 
 
@@ -506,6 +516,28 @@ def test_going_on_online_takes_the_batch_first(run: Alpaca, server: RehearsalSer
     assert set(server.books.delivered.values()) <= {1}
     numbers = [row["k"] for row in rows("r/journal.jsonl")]
     assert len(set(numbers)) == len(numbers)
+
+
+def test_a_batch_that_is_not_needed_any_more_is_told_and_kept(
+    alpaca: Alpaca, run: Alpaca, server: RehearsalServer
+) -> None:
+    """The second batch is out; what the first one gave is enough for a smaller --num."""
+
+    def before(method: str, path: str) -> Answer | None:
+        return error(503, "busy") if path == "/batches/batch_00000002" else None
+
+    with meddling(server.base_url, before=before) as (base_url, _):
+        run("--batch", "--set", "breaker_s=0.1", base_url=base_url)
+    kept = len(json.loads(dataset()))
+    fewer = alpaca("generate", "-n", kept, "--base-url", server.base_url, "--model", "rehearsal", "--out", "r")
+    again = alpaca("generate", "-n", kept, "--base-url", server.base_url, "--model", "rehearsal", "--out", "r")
+    done = run("--batch")
+
+    assert 0 < kept < NUM
+    assert (fewer.code, again.code, done.code) == (0, 0, 0)
+    for each in (fewer, again):
+        assert "batch 2 is not taken yet, and not needed now: a larger --num takes it" in each.err
+    assert len(server.books.batches) == 2
 
 
 # --- by file ---------------------------------------------------------------------------------------------------------
