@@ -16,7 +16,7 @@ from typing import Literal
 
 import openai
 
-from alpaca_cli.generate.answer import message_of, seconds_to_wait
+from alpaca_cli.generate.answer import is_spoken, message_of, seconds_to_wait
 
 Kind = Literal["fatal", "rejected", "too_long", "changed", "busy", "passing"]
 
@@ -75,6 +75,6 @@ def failure_of(error: openai.APIError, *, timeout_s: float) -> Failure:
         may_be_paid=status >= 500 or status == 408,
         pause_s=seconds_to_wait(error.response.headers),
         status=status,
-        is_spoken=isinstance(error.body, dict),
+        is_spoken=is_spoken(error),
         headers=error.response.headers,
     )
