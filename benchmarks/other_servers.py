@@ -170,6 +170,7 @@ SHORT = ["--set", "teacher.max_tokens=80"]  # some five tasks an answer, so that
 CASES = [
     Case("8 at once", 100, ["--set", "teacher.concurrency=8"]),
     Case("64 at once, short", 150, ["--set", "teacher.concurrency=64", *SHORT]),
+    Case("server's own sampling", 40, ["--set", "teacher.temperature=null", "--set", "patience=5"]),
     Case("completions API", 20, ["--set", "teacher.api=completions", "--set", "teacher.temperature=1.0"]),
     Case("stop, top_p", 20, ["--set", 'teacher.stop=["\\n20. Instruction"]', "--set", "teacher.top_p=1.0"]),
     Case("tier flex", 20, ["--tier", "flex"]),

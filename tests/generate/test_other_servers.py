@@ -4,7 +4,9 @@ mlx-lm 0.32 as they were seen; llama-server, vLLM and SGLang as their users quot
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +17,8 @@ from alpaca_cli.generate.prompt import Request
 from alpaca_cli.generate.teacher import Reply, Teacher
 from alpaca_cli.generate.trouble import unreachable
 from alpaca_cli.recipe import TeacherSettings
-from scripted_server import Answer, Script, Seen, chat, serving
+from conftest import Outcome
+from scripted_server import Answer, Script, Seen, chat, distinct, serving, tasks
 
 GOOD = chat("4. Instruction: x", usage={"prompt_tokens": 11, "completion_tokens": 5, "total_tokens": 16})
 SHORT = Request(1, ("seed_task_1",), "Write tasks.", 3)
@@ -270,3 +273,16 @@ def test_no_more_new_tokens_are_asked_for_than_the_user_says() -> None:
     _, seen = ask(lambda number, body: GOOD, SHORT, max_tokens=100)
 
     assert tokens_asked(seen) == [100]
+
+
+def test_a_server_that_always_takes_the_likeliest_word_is_named_as_the_reason(alpaca: Callable[..., Outcome]) -> None:
+    with serving(lambda number, body: chat(tasks(distinct(0), distinct(1)))) as seen:
+        run = alpaca(
+            "generate", "--num", 5, "--base-url", seen.base_url, "--model", "m", "--out", "r", "--set", "patience=3"
+        )
+
+    assert run.code == 4
+    assert "completions in a row gave no accepted task (not_novel" in run.err
+    assert "hint: the answers repeat one another" in run.err
+    assert "--set teacher.temperature=1.0" in run.err
+    assert len(json.loads(Path("r/alpaca_data.json").read_text())) == 2
