@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import struct
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -115,6 +118,29 @@ def test_several_unexpected_fields_at_once_are_left_out_one_by_one() -> None:
     assert outcomes[0].completion.left_out == ("top_k", "min_p")
     assert len(seen.requests) == 3
     assert notes == [f"the server does not take {name}: left out from now on" for name in ("top_k", "min_p")]
+
+
+def test_a_server_that_resets_a_connection_is_told_in_words() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def reset() -> None:
+            connection, _ = listener.accept()
+            connection.recv(100)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.close()
+
+        async def run() -> Reply | Failure:
+            address = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+            async with Teacher(TeacherSettings(model="m"), base_url=address, api_key="none") as teacher:
+                return await teacher.ask(SHORT)
+
+        thread = threading.Thread(target=reset)
+        thread.start()
+        outcome = asyncio.run(run())
+        thread.join()
+
+    assert isinstance(outcome, Failure)
+    assert (outcome.message, outcome.kind) == ("the connection failed: connection reset by peer", "passing")
 
 
 def test_an_answer_of_mlx_is_read_whole() -> None:
