@@ -15,6 +15,18 @@ _UNKNOWN = re.compile(
     re.IGNORECASE,
 )
 
+_TOO_LONG = re.compile(r"context (?:length|window|size)|too many tokens|maximum.{0,30}tokens", re.IGNORECASE)
+_CONTEXT = re.compile(
+    r"(?:maximum context length|context (?:length|window|size))\D{0,40}?(\d[\d,]*)|(\d[\d,]*)[- ]tokens? context",
+    re.IGNORECASE,
+)
+# Of a prompt of "at least" so many tokens a server has stopped counting.
+_PROMPT = re.compile(
+    r"(?<!at least )(?<![\d,])(?:(\d[\d,]*)(?: tokens?)? (?:in|from|of) (?:the|your) (?:messages|prompt|input)"
+    r"|(?:input|prompt|request) \((\d[\d,]*) tokens|(\d[\d,]*) input tokens)",
+    re.IGNORECASE,
+)
+
 _PARTS = {
     "prompt_tokens": ("cached_tokens", "cache_write_tokens"),
     "completion_tokens": ("reasoning_tokens",),
@@ -23,11 +35,37 @@ _PARTS = {
 
 def is_about(error: openai.APIStatusError, name: str) -> bool:
     """Whether a server refuses this parameter as such, rather than its value's consequences."""
-    if not re.search(rf"\b{name}\b", f"{error.param or ''} {error.message}"):
+    words = _words(error)
+    if not re.search(rf"\b{name}\b", f"{error.param or ''} {words}"):
         return False
     if error.code in ("unsupported_parameter", "unsupported_value", "unknown_parameter"):
         return error.param in (name, None)
-    return _UNKNOWN.search(error.message) is not None
+    return _UNKNOWN.search(words) is not None
+
+
+def is_too_long(error: openai.APIStatusError) -> bool:
+    """Whether a server says that prompt and new tokens do not fit into the model's context."""
+    return (
+        error.code == "context_length_exceeded" or _TOO_LONG.search(f"{error.code or ''} {_words(error)}") is not None
+    )
+
+
+def lengths_of(error: openai.APIStatusError) -> tuple[int | None, int | None]:
+    """Tokens of the model's context and of the prompt, as far as an error about them tells.
+
+    llama.cpp's own server tells them as numbers; the others, and libraries in front of it, in words.
+    """
+    body = error.body if isinstance(error.body, dict) else {}
+    context, prompt = body.get("n_ctx"), body.get("n_prompt_tokens")
+    return (
+        context if _is_count(context) else _number(_CONTEXT, _words(error)),
+        prompt if _is_count(prompt) else _number(_PROMPT, _words(error)),
+    )
+
+
+def _number(pattern: re.Pattern[str], words: str) -> int | None:
+    found = pattern.search(words)
+    return int(next(digits for digits in found.groups() if digits).replace(",", "")) if found else None
 
 
 def text_of(choice: dict[str, Any]) -> str | None:
@@ -42,14 +80,27 @@ def text_of(choice: dict[str, Any]) -> str | None:
 
 
 def message_of(error: openai.APIStatusError) -> str:
-    """The server's own words, without the SDK's rendering of the whole body."""
+    """The server's own words, and its code if there is one."""
+    code = f" ({error.code})" if error.code and isinstance(error.body, dict) else ""
+    return f"{_words(error)}{code}"
+
+
+def _words(error: openai.APIStatusError) -> str:
+    """The server's own words, wherever they stand; the SDK's message has those of some dresses only."""
     body = error.body
     if isinstance(body, dict):
         inner = body.get("error", body)
         inner = inner.get("message", inner.get("detail", inner)) if isinstance(inner, dict) else inner
-        code = f" ({error.code})" if error.code else ""
-        return f"{inner if isinstance(inner, str) else json.dumps(inner)}{code}"
+        return inner if isinstance(inner, str) else json.dumps(inner)
     return str(body or error.message)
+
+
+def is_spoken(error: openai.APIStatusError) -> bool:
+    """Whether the API itself said so, in a JSON object: a proxy speaks otherwise, and so does a crash."""
+    try:
+        return isinstance(json.loads(error.response.content), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def seconds_to_wait(headers: Any) -> float | None:

@@ -6,13 +6,12 @@ context, once an error has told it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import openai
 
-from alpaca_cli.generate.answer import is_about
+from alpaca_cli.generate.answer import is_about, is_too_long, lengths_of
 from alpaca_cli.generate.prompt import Request
 from alpaca_cli.recipe import TeacherSettings
 
@@ -23,12 +22,6 @@ _OPTIONAL = ("reasoning_effort", "temperature", "top_p", "stop")
 _TOKEN_NAMES = {"max_completion_tokens": "max_tokens", "max_tokens": "max_completion_tokens"}
 # The least effort that a model takes is asked for: its own default would bill thinking for nothing.
 _MORE_EFFORT = {"none": "minimal", "minimal": "low"}
-_TOO_LONG = re.compile(r"context (?:length|window|size)|too many tokens|maximum.{0,20}tokens", re.IGNORECASE)
-_CONTEXT = re.compile(
-    r"(?:maximum context length|context (?:length|window|size))\D{0,40}?(\d[\d,]*)|(\d[\d,]*)[- ]tokens? context",
-    re.IGNORECASE,
-)
-_PROMPT = re.compile(r"(\d[\d,]*)(?: tokens?)? (?:in|from|of) (?:the|your) (?:messages|prompt|input)", re.IGNORECASE)
 _MARGIN = 16
 
 
@@ -66,7 +59,7 @@ class Body:
         most = self._cap
         if self._context is not None:
             most = min(most, self._context - self._length(request))
-        return max(most, FEWEST_TOKENS)
+        return max(most, min(FEWEST_TOKENS, self._settings.max_tokens))
 
     def is_shortened(self, request: Request) -> bool:
         """Whether a request asks for fewer new tokens than the recipe says."""
@@ -110,22 +103,22 @@ class Body:
 
     def shorten(self, error: openai.APIStatusError, request: Request, sent: dict[str, Any]) -> bool | None:
         """Whether the context was too short and fewer new tokens may do; None if that is not what the error says."""
-        words = f"{error.code or ''} {error.message}"
-        if error.code != "context_length_exceeded" and not _TOO_LONG.search(words):
+        if not is_too_long(error):
             return None
         before = int(sent[self._token_name if self._token_name in sent else _TOKEN_NAMES[self._token_name]])
         if self.max_tokens(request) < before:
             return True  # another request found out meanwhile
-        if found := _CONTEXT.search(words):
-            self._context = int((found[1] or found[2]).replace(",", ""))
-            if prompt := _PROMPT.search(words):
-                tokens = int(prompt[1].replace(",", ""))
-                self._tokens_per_byte = max(tokens, 1) / max(len(request.text.encode("utf-8")), 1)
-            room = self._context - self._length(request)
-        if not found or room >= before:  # the numbers cannot be what they seem
+        context, prompt = lengths_of(error)
+        if context is not None:
+            self._context = context
+            if prompt is not None:
+                self._tokens_per_byte = max(prompt, 1) / max(len(request.text.encode("utf-8")), 1)
+            room = context - self._length(request)
+        if context is None or room >= before:  # the numbers cannot be what they seem
             self._context = None
             room = self._cap = before // 2
         if room < FEWEST_TOKENS:
+            self._cap = self._settings.max_tokens  # it is this prompt that is too long: others may have their room
             return False
         self._on_note(f"the model's context is too short: asking for {room:,} new tokens instead of {before:,}")
         return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from alpaca_cli.errors import TeacherError
-from alpaca_cli.generate.replay import Replay
+from alpaca_cli.generate.replay import NOT_NOVEL, Replay
 
 _MOST_SHOWN = 600
 
@@ -25,6 +25,11 @@ def collapse(replay: Replay) -> TeacherError:
     )
     if found and found.most_common(1)[0][0] == "truncated":
         hint = "answers end before a task does: raise --set teacher.max_tokens, in another --out"
+    elif found and found.most_common(1)[0][0] == NOT_NOVEL:
+        hint = (
+            "the answers repeat one another: some servers always take the likeliest word unless told otherwise, "
+            "with --set teacher.temperature=1.0, in another --out"
+        )
     last = replay.used[-1]
     text = " ".join(last.text.split())
     excerpt = f"{text[:_MOST_SHOWN]}..." if len(text) > _MOST_SHOWN else text

@@ -16,7 +16,7 @@ from typing import Literal
 
 import openai
 
-from alpaca_cli.generate.answer import message_of, seconds_to_wait
+from alpaca_cli.generate.answer import is_spoken, message_of, seconds_to_wait
 
 Kind = Literal["fatal", "rejected", "too_long", "changed", "busy", "passing"]
 
@@ -56,7 +56,7 @@ def failure_of(error: openai.APIError, *, timeout_s: float) -> Failure:
         return timed_out(timeout_s)
     if isinstance(error, openai.APIConnectionError):
         cause = error.__cause__ or error
-        words = (str(cause) or type(cause).__name__).rstrip(".")
+        words = _words(cause).rstrip(".")
         may_be_paid = type(cause).__name__ not in _NOT_SENT
         return Failure(f"the connection failed: {words[:1].lower()}{words[1:]}", "passing", may_be_paid=may_be_paid)
     if not isinstance(error, openai.APIStatusError):
@@ -75,6 +75,16 @@ def failure_of(error: openai.APIError, *, timeout_s: float) -> Failure:
         may_be_paid=status >= 500 or status == 408,
         pause_s=seconds_to_wait(error.response.headers),
         status=status,
-        is_spoken=isinstance(error.body, dict),
+        is_spoken=is_spoken(error),
         headers=error.response.headers,
     )
+
+
+def _words(error: BaseException) -> str:
+    """The first words in a chain of errors, of which libraries leave some without: the operating system has them."""
+    link: BaseException | None = error
+    while link is not None and not str(link):
+        link = link.__cause__ or link.__context__
+    if isinstance(link, OSError) and link.strerror:
+        return link.strerror
+    return str(link or type(error).__name__)

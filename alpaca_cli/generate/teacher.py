@@ -139,7 +139,9 @@ class Teacher:
             hint = "name a model with a longer context, or make the prompt shorter: --set prompt.num_seeds=1"
         elif failure.status in (404, 410) or f"{settings.model}" in re.split(r"[^\w./:-]+", failure.message):
             names = await self._model_names()
-            hint = f"name a model with --model; the server knows: {', '.join(names)}" if names else "check --base-url"
+            hint = "check --model, and --base-url, which mostly ends in /v1"
+            if names:
+                hint = f"name a model with --model; the server knows: {', '.join(names)}"
         elif failure.status in (402, 429):
             hint = "the account is out of credit; run the same command again once it is not"
         return TeacherRefused(failure.message, where=self.base_url, hint=hint)

@@ -65,6 +65,11 @@ def unreachable(what: str, base_url: str, failure: Failure) -> TeacherUnreachabl
     hint = "once the server answers again, run the same command: it goes on where it stopped"
     if failure.status == 200:
         hint = "is this the address of an OpenAI-compatible API?  It mostly ends in /v1"
+    elif failure.status == 500:
+        hint = (
+            "look into the server's log; some servers say this of a model that they do not have (--model).  "
+            "The same command goes on where it stopped"
+        )
     return TeacherUnreachable(f"{what}; last: {failure.message}", where=base_url, hint=hint)
 
 
