@@ -131,4 +131,4 @@ def _tell_of_batch(run: OpenRun) -> None:
         return
     with BatchFolder(run.folder.path) as folder:
         if (wave := folder.out) is not None:
-            run.listener.note(f"batch {wave.wave} is {wave.step} and not needed any more; a larger --num takes it")
+            run.listener.note(f"batch {wave.wave} is not taken yet, and not needed now: a larger --num takes it")
