@@ -81,7 +81,8 @@ class Row:
             body = {"message": self.message or "no body", "code": self.code}
         inner = body.get("error", body)
         words = inner.get("message") if isinstance(inner, Mapping) else inner
-        return openai.APIStatusError(str(words), response=cast(Any, _Answered(self.status or 0)), body=inner)
+        content = dumps(self.body).encode()
+        return openai.APIStatusError(str(words), response=cast(Any, _Answered(self.status or 0, content)), body=inner)
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,7 @@ class _Answered:
     """As much of an HTTP response as the SDK's error looks at."""
 
     status_code: int
+    content: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
     request: None = None
 
