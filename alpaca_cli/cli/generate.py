@@ -158,12 +158,7 @@ def generate(
     checked = check(document)
     if checked.num is None:
         raise UsageError("how many examples?", where="--num", hint="for example: alpaca generate --num 1000")
-    if force and batch_export is None:
-        raise UsageError("--force overwrites the file of --batch-export, and nothing else here")
-    if batch_export is not None and (batch or batch_import is not None):
-        raise UsageError("--batch-export asks nothing and takes nothing", hint="give it alone")
-    if batch_import is not None and batch:
-        raise UsageError("--batch-import asks nothing", hint="leave out --batch, and give it when this is done")
+    generate_batch.check_flags(batch=batch, export=batch_export, results=batch_import, force=force)
     if checked.teacher.kind == "rehearsal":
         settings = checked.teacher.model_copy(update={"model": "rehearsal", "base_url": None})
         checked = checked.model_copy(update={"teacher": settings})

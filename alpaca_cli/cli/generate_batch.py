@@ -14,6 +14,16 @@ if TYPE_CHECKING:
     from alpaca_cli.recipe import GenerateRecipe
 
 
+def check_flags(*, batch: bool, export: Path | None, results: Path | None, force: bool) -> None:
+    """Raises UsageError for flags that do not go together."""
+    if force and export is None:
+        raise UsageError("--force overwrites the file of --batch-export, and nothing else here")
+    if export is not None and (batch or results is not None):
+        raise UsageError("--batch-export asks nothing and takes nothing", hint="give it alone")
+    if results is not None and batch:
+        raise UsageError("--batch-import asks nothing", hint="leave out --batch, and give it when this is done")
+
+
 def export_batch(recipe: GenerateRecipe, out: Path, file: Path, *, beside: Path, name: str, force: bool) -> int:
     """Write the next requests of a run to a file; gives their number."""
     from alpaca_cli.generate.about import Origin

@@ -34,6 +34,9 @@ class BatchSteps:
         self._log = folder.log
         self._money = money
         self._listener = listener
+        self._may_be_uploaded = bool(
+            folder.log.waves
+        )  # by an earlier process, which was killed before it wrote that down
         self._client = BatchClient(teacher, breaker_s=recipe.breaker_s, listener=listener)
 
     async def go(self, wave: Wave) -> None:
@@ -59,7 +62,8 @@ class BatchSteps:
             hint = "put the file back as it was"
             raise IntegrityError("not the file that was planned", where=str(path), hint=hint)
         name = f"alpaca-{self._log.run}-{wave.wave}-{wave.sha256[:8]}.jsonl"
-        file_id = await self._client.upload(path, name, may_be_there=self._money.ticket(wave) is not None)
+        file_id = await self._client.upload(path, name, may_be_there=self._may_be_uploaded)
+        self._may_be_uploaded = False
         self._log.record(wave, "uploaded", file_id=file_id)
 
     async def _submit(self, wave: Wave) -> None:

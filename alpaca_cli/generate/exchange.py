@@ -114,15 +114,17 @@ def _taken_up(
         open_run(recipe, folder, at=(), origin=origin, listener=listener, beside=beside) as run,
         BatchFolder(run.folder.path) as batches,
     ):
-        replay = run.replay()
         body = Body(recipe.teacher, recipe.teacher.base_url or "", on_note=listener.note)
         harvest = Harvest(run.maker, body, recipe.teacher, run.journal)
         batches.fold(harvest)
         out = batches.out
-        if out is not None and out.step != "imported":
+        if out is not None and out.step == "imported":  # by a process that was killed
+            batches.take(out, harvest)
+            batches.log.record(out, "taken")
+        elif out is not None:
             raise UsageError(
                 f"batch {out.wave} of this run is not taken yet",
                 where=str(folder),
                 hint="take it first: run the same command with --batch in place of the file",
             )
-        yield _Taken(run, batches, replay, body, harvest)
+        yield _Taken(run, batches, run.replay(), body, harvest)

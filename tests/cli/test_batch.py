@@ -615,6 +615,25 @@ def test_importing_twice_takes_nothing_twice(run: Alpaca, server: RehearsalServe
     assert steps() == ["imported", "taken", "imported", "taken"]
 
 
+def test_an_import_that_was_killed_is_finished_by_the_next_command(
+    run: Alpaca, server: RehearsalServer, online: bytes
+) -> None:
+    run("--batch-export", "in.jsonl")
+    answered(server, "in.jsonl", "out.jsonl")
+    run("--batch-import", "out.jsonl")
+    for path in ("r/batches.jsonl", "r/journal.jsonl"):  # as they are after a kill in the middle
+        lines = Path(path).read_text().splitlines(keepends=True)
+        Path(path).write_text(lines[0])
+    Path("r/report.json").unlink()
+    run("--batch-export", "next.jsonl")
+    done = run()
+
+    assert steps() == ["imported", "taken"]
+    assert not {row["custom_id"] for row in rows("in.jsonl")} & {row["custom_id"] for row in rows("next.jsonl")}
+    assert done.code == 0
+    assert dataset() == online
+
+
 def test_a_malformed_file_is_refused_whole_and_every_line_told(run: Alpaca, server: RehearsalServer) -> None:
     run("--batch-export", "in.jsonl")
     found = answered(server, "in.jsonl", "out.jsonl")

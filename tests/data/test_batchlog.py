@@ -31,7 +31,7 @@ def test_what_is_recorded_is_there_when_it_is_opened_again() -> None:
     assert found == wave
     assert (found.step, found.file_id, found.batch_id, found.status) == ("ended", "file-1", "batch-1", "completed")
     assert (found.output_file_id, found.error_file_id, found.most) == ("file-2", None, "0.25")
-    assert found.submitted_at <= found.at
+    assert found.submitted_at == json.loads(PATH.read_text().splitlines()[3])["at"]
     assert again.run == log.run
     assert 0 <= found.age_s < 60
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from decimal import Decimal
 from pathlib import Path
 
@@ -53,6 +54,8 @@ def _check(out: Path, whole: Path, server: RehearsalServer) -> None:
     """The run came to what it would have come to undisturbed, and cost no more."""
     assert (out / "alpaca_data.json").read_bytes() == (whole / "alpaca_data.json").read_bytes()
     assert len(server.books.batches) == 2
+    with urllib.request.urlopen(f"{server.base_url}/files?purpose=batch") as answer:
+        assert len(json.load(answer)["data"]) == 2
     assert set(server.books.delivered.values()) == {1}
     numbers = [row["k"] for row in _rows(out / "journal.jsonl")]
     assert len(set(numbers)) == len(numbers)
