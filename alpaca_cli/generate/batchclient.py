@@ -74,22 +74,18 @@ class BatchClient:
         metadata: Mapping[str, str],
         *,
         is_doubtful: bool,
-        age_s: Callable[[], float],
         before_try: Callable[[], None],
     ) -> str:
         """The id of the batch of a file, of which the server has one after this, and not two.
 
-        It is looked for first if a try before may have created it (`is_doubtful`): once the last one is so long ago
-        that it would be listed, by `age_s`.  Raises CallFailed, TeacherUnreachable, and TeacherRefused if there is no
-        way to find out.
+        It is looked for first if a try before may have created it (`is_doubtful`), and again after a while, since the
+        list may be late.  Raises CallFailed, TeacherUnreachable, and TeacherRefused if there is no way to find out.
         """
 
         async def send() -> str:
             nonlocal is_doubtful
-            if is_doubtful and (found := await self._created(file_id, metadata)) is not None:
-                return found
-            if is_doubtful and (rest := LISTED_AFTER_S - max(0.0, age_s())) > 0:
-                await asyncio.sleep(rest)
+            for pause in (0.0, LISTED_AFTER_S) if is_doubtful else ():
+                await asyncio.sleep(pause)
                 if (found := await self._created(file_id, metadata)) is not None:
                     return found
             before_try()

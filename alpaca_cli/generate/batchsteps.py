@@ -76,7 +76,6 @@ class BatchSteps:
                 URLS[self._recipe.teacher.api],
                 metadata,
                 is_doubtful=wave.step == "submitting",
-                age_s=lambda: wave.age_s,
                 before_try=lambda: self._log.record(wave, "submitting", base_url=self._teacher.base_url),
             )
         except CallFailed as error:  # for sure there is no batch

@@ -333,6 +333,22 @@ def test_our_batch_is_found_behind_many_pages(run: Alpaca, server: RehearsalServ
     assert len(server.books.batches) == steps().count("submitted") == 2
 
 
+def test_a_batch_that_is_listed_late_is_found(run: Alpaca, server: RehearsalServer) -> None:
+    numbers = count()
+
+    def before(method: str, path: str) -> Answer | None:
+        is_first = method == "GET" and path.startswith("/batches?") and next(numbers) == 0
+        return Answer(200, b'{"object": "list", "data": [], "has_more": false}') if is_first else None
+
+    stormy(server, batch_script=("lost_batch",))
+    with meddling(server.base_url, before=before) as (base_url, asked):
+        done = run("--batch", base_url=base_url)
+
+    assert done.code == 0
+    assert asked.count("GET /batches") == 2
+    assert asked.count("POST /batches") == len(server.books.batches) == 2
+
+
 def test_a_list_without_an_end_is_no_list(run: Alpaca, server: RehearsalServer) -> None:
     def before(method: str, path: str) -> Answer | None:
         if method != "GET" or not path.startswith("/batches?"):
