@@ -230,7 +230,11 @@ def _run(place: Place, case: Case, out: Path, server: subprocess.Popen[bytes]) -
                 run.wait()
         said.seek(0)
         lines = [line.rstrip()[:420] for line in said if line.strip()]
-    spoken = [line for line in lines if line[:1] != " " and not line.startswith(("generate:", "kept ", str(out)))]
+    spoken = [
+        line
+        for line in lines
+        if line[:1] != " " and not line.startswith(("generate:", "kept ", "about ", "no licence", str(out)))
+    ]
     return code, [line.replace(str(place.model), "MODEL").replace(place.url, "URL") for line in spoken[:12]] or [""]
 
 
