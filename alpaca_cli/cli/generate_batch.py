@@ -27,7 +27,7 @@ def check_flags(*, batch: bool, export: Path | None, results: Path | None, force
 def export_batch(recipe: GenerateRecipe, out: Path, file: Path, *, beside: Path, name: str, force: bool) -> int:
     """Write the next requests of a run to a file; gives their number."""
     from alpaca_cli.generate.about import Origin
-    from alpaca_cli.generate.exchange import export_batch as write
+    from alpaca_cli.generate.batch.exchange import export_batch as write
 
     recipe = _placed(recipe)
     with generate_view.View(f"generate: the next requests of {out}, into {file}", recipe, out, {}) as view:
@@ -41,7 +41,7 @@ def export_batch(recipe: GenerateRecipe, out: Path, file: Path, *, beside: Path,
 def import_batch(recipe: GenerateRecipe, out: Path, file: Path, *, beside: Path, name: str) -> Result:
     """Take the results of a batch from a file."""
     from alpaca_cli.generate.about import Origin
-    from alpaca_cli.generate.exchange import import_batch as take
+    from alpaca_cli.generate.batch.exchange import import_batch as take
 
     recipe = _placed(recipe)
     with generate_view.View(f"generate: results from {file}, into {out}", recipe, out, {}) as view:

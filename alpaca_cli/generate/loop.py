@@ -282,7 +282,8 @@ class Loop:
             self._fail(unreachable(f"{what} without an answer", server.teacher.base_url, failure))
         else:
             seconds = pause(ask, failure)
-            tries = f"try {ask.tries + 1} of {settings.max_tries}" if ask.tries else "again"
+            is_counted = 0 < ask.tries < settings.max_tries  # while nobody is answered, more are made
+            tries = f"try {ask.tries + 1} of {settings.max_tries}" if is_counted else "again"
             self._listener.retry(f"{what}: {failure.message}; {tries} in {seconds:.1f} s")
             self._asks.again(ask, now + seconds)
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from alpaca_cli.errors import AlpacaError, UsageError
 from alpaca_cli.generate.about import Origin
 from alpaca_cli.generate.address import Address, check_money
-from alpaca_cli.generate.batch import Batches
-from alpaca_cli.generate.batchfolder import BatchFolder
+from alpaca_cli.generate.batch.batches import Batches
+from alpaca_cli.generate.batch.folder import BatchFolder
 from alpaca_cli.generate.budget import Budget
 from alpaca_cli.generate.loop import Loop
 from alpaca_cli.generate.openrun import OpenRun, Result, open_run

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from alpaca_cli.generate import batchclient, batchsteps
+from alpaca_cli.generate.batch import client as client_module
+from alpaca_cli.generate.batch import steps as steps_module
 from alpaca_cli.rehearsal.server import RehearsalServer
 from alpaca_cli.rehearsal.storm import Storm
 from conftest import Outcome
@@ -24,9 +25,9 @@ PRICES = ("--price-in", 1, "--price-out", 2)
 
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batchsteps, "FIRST_LOOK_S", 0.01)
-    monkeypatch.setattr(batchclient, "FIRST_PAUSE_S", 0.01)
-    monkeypatch.setattr(batchclient, "LISTED_AFTER_S", 0.05)
+    monkeypatch.setattr(steps_module, "FIRST_LOOK_S", 0.01)
+    monkeypatch.setattr(client_module, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(client_module, "LISTED_AFTER_S", 0.05)
 
 
 @pytest.fixture

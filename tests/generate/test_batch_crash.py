@@ -23,9 +23,9 @@ CHILD = """
 import os, signal, sys
 from alpaca_cli.cli.app import main
 from alpaca_cli.data.batchlog import BatchLog
-from alpaca_cli.generate import batchclient, batchsteps
+from alpaca_cli.generate.batch import client, steps
 
-batchsteps.FIRST_LOOK_S, batchclient.FIRST_PAUSE_S, batchclient.LISTED_AFTER_S = 0.01, 0.01, 0.05
+steps.FIRST_LOOK_S, client.FIRST_PAUSE_S, client.LISTED_AFTER_S = 0.01, 0.01, 0.05
 append = BatchLog._append
 
 def dying(self, number, step, **details):

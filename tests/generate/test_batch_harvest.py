@@ -12,9 +12,9 @@ import pytest
 from alpaca_cli.data.example import Example, SeedTask
 from alpaca_cli.data.journal import Journal
 from alpaca_cli.errors import DataError
-from alpaca_cli.generate.batchfile import Row, asked, custom_id, line_of
+from alpaca_cli.generate.batch.file import Row, asked, custom_id, line_of
+from alpaca_cli.generate.batch.harvest import Gathered, Harvest
 from alpaca_cli.generate.body import Body
-from alpaca_cli.generate.harvest import Gathered, Harvest
 from alpaca_cli.generate.prompt import Request, RequestMaker
 from alpaca_cli.recipe import TeacherSettings
 

@@ -12,15 +12,15 @@ from alpaca_cli.data.example import Example
 from alpaca_cli.data.journal import Completion, Journal
 from alpaca_cli.data.ledger import Ledger
 from alpaca_cli.errors import LimitReached
-from alpaca_cli.generate import wave as wave_module
-from alpaca_cli.generate.batchfile import Row, custom_id
+from alpaca_cli.generate.batch import wave as wave_module
+from alpaca_cli.generate.batch.file import Row, custom_id
+from alpaca_cli.generate.batch.harvest import Harvest
+from alpaca_cli.generate.batch.wave import Input, num_likely, wanted, write_input
 from alpaca_cli.generate.body import Body
 from alpaca_cli.generate.budget import Budget
-from alpaca_cli.generate.harvest import Harvest
 from alpaca_cli.generate.inputs import load_inputs
 from alpaca_cli.generate.prompt import RequestMaker
 from alpaca_cli.generate.replay import Replay
-from alpaca_cli.generate.wave import Input, num_likely, wanted, write_input
 from alpaca_cli.recipe import GenerateRecipe
 
 RECIPE = GenerateRecipe.model_validate({"kind": "generate", "num": 100, "teacher": {"model": "m"}})
@@ -46,7 +46,7 @@ def replay(num: int = 100, *, used: int = 0, accepted: int = 0) -> Replay:
         (1, 0, 0, 1),
         (17, 0, 0, 1),
         (18, 0, 0, 2),
-        (52_000, 0, 0, 3059),
+        (52_000, 0, 0, 100),
         (100, 3, 0, 6),  # nothing accepted says nothing of the rate
         (100, 6, 50, 8),  # 6 more at the rate so far, a twentieth more, and one
         (52_000, 3059, 26_000, 3213),

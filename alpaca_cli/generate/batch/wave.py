@@ -11,14 +11,15 @@ from itertools import count
 from pathlib import Path
 
 from alpaca_cli.data.files import write_atomically
-from alpaca_cli.generate.batchfile import MOST_BYTES, MOST_REQUESTS, line_of
+from alpaca_cli.generate.batch.file import MOST_BYTES, MOST_REQUESTS, line_of
+from alpaca_cli.generate.batch.harvest import Harvest
 from alpaca_cli.generate.body import Body
 from alpaca_cli.generate.budget import Budget
-from alpaca_cli.generate.harvest import Harvest
 from alpaca_cli.generate.prompt import Request
 from alpaca_cli.generate.replay import Replay
 from alpaca_cli.recipe import GenerateRecipe
 
+TRIAL = 100  # requests at most, until one was answered with a task that is accepted: the rest may be paid for nothing
 MORE = 1.05  # of what is likely needed: acceptance falls as the pool grows
 
 
@@ -35,10 +36,10 @@ class Input:
 
 
 def num_likely(recipe: GenerateRecipe, replay: Replay) -> int:
-    """How many requests from `replay.next_k` on end the run, as far as is known; before anything is accepted, how
-    many do if every task is."""
+    """How many requests from `replay.next_k` on end the run, as far as is known; before anything is accepted, a trial
+    of no more than would end it if every task were accepted."""
     if not replay.accepted:
-        return math.ceil((replay.num - len(replay.accepted)) / (recipe.prompt.num_tasks - recipe.prompt.num_seeds))
+        return min(TRIAL, math.ceil(replay.num / (recipe.prompt.num_tasks - recipe.prompt.num_seeds)))
     return math.ceil(replay.num_needed * MORE) + 1
 
 

@@ -9,10 +9,10 @@ from decimal import Decimal
 from alpaca_cli.data.batchlog import Wave
 from alpaca_cli.data.files import read_bytes, sha256
 from alpaca_cli.errors import IntegrityError, TeacherRefused
-from alpaca_cli.generate.batchclient import BatchClient, CallFailed, Json
-from alpaca_cli.generate.batchfile import URLS
-from alpaca_cli.generate.batchfolder import BatchFolder, Part
-from alpaca_cli.generate.batchmoney import BatchMoney
+from alpaca_cli.generate.batch.client import BatchClient, CallFailed, Json
+from alpaca_cli.generate.batch.file import URLS
+from alpaca_cli.generate.batch.folder import BatchFolder, Part
+from alpaca_cli.generate.batch.money import BatchMoney
 from alpaca_cli.generate.failure import Failure
 from alpaca_cli.generate.progress import Listener
 from alpaca_cli.generate.teacher import Teacher

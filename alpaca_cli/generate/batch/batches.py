@@ -15,21 +15,21 @@ from contextlib import contextmanager
 from alpaca_cli.data.batchlog import Wave
 from alpaca_cli.data.journal import GIVEN_UP, Journal
 from alpaca_cli.errors import TeacherUnreachable
-from alpaca_cli.generate.batchfile import MOST_REQUESTS
-from alpaca_cli.generate.batchfolder import BatchFolder
-from alpaca_cli.generate.batchmoney import BatchMoney
-from alpaca_cli.generate.batchsteps import BatchSteps
+from alpaca_cli.generate.batch.file import MOST_REQUESTS
+from alpaca_cli.generate.batch.folder import BatchFolder
+from alpaca_cli.generate.batch.harvest import Gathered, Harvest
+from alpaca_cli.generate.batch.money import BatchMoney
+from alpaca_cli.generate.batch.steps import BatchSteps
+from alpaca_cli.generate.batch.wave import wanted, write_input
 from alpaca_cli.generate.budget import Budget
 from alpaca_cli.generate.collapse import collapse
 from alpaca_cli.generate.failure import Failure
-from alpaca_cli.generate.harvest import Gathered, Harvest
 from alpaca_cli.generate.interrupt import on_interrupt
 from alpaca_cli.generate.prices import Price
 from alpaca_cli.generate.progress import Listener, Progress
 from alpaca_cli.generate.prompt import RequestMaker
 from alpaca_cli.generate.replay import Replay
 from alpaca_cli.generate.teacher import Teacher
-from alpaca_cli.generate.wave import wanted, write_input
 from alpaca_cli.recipe import GenerateRecipe
 
 MOST_EMPTY = 3  # batches in a row that give no answer

@@ -15,7 +15,7 @@ from typing import Any
 from alpaca_cli.data.journal import GIVEN_UP, Completion, Journal
 from alpaca_cli.data.jsonl import dumps
 from alpaca_cli.errors import DataError
-from alpaca_cli.generate.batchfile import UNDONE, Row, request_of
+from alpaca_cli.generate.batch.file import UNDONE, Row, request_of
 from alpaca_cli.generate.body import Body
 from alpaca_cli.generate.failure import Failure, failure_of
 from alpaca_cli.generate.prompt import Request, RequestMaker

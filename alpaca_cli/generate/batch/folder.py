@@ -11,8 +11,8 @@ from typing import Any, Literal
 from alpaca_cli.data.batchlog import BatchLog, Wave
 from alpaca_cli.data.files import reason
 from alpaca_cli.errors import DataError, IntegrityError
-from alpaca_cli.generate.batchfile import Row, asked, results
-from alpaca_cli.generate.harvest import Cost, Gathered, Harvest
+from alpaca_cli.generate.batch.file import Row, asked, results
+from alpaca_cli.generate.batch.harvest import Cost, Gathered, Harvest
 from alpaca_cli.generate.runfolder import BATCHES
 
 FOLDER = "batches"

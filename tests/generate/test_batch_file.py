@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from alpaca_cli.data.example import Example, SeedTask
 from alpaca_cli.errors import DataError
-from alpaca_cli.generate.batchfile import Row, asked, custom_id, line_of, request_of, results
+from alpaca_cli.generate.batch.file import Row, asked, custom_id, line_of, request_of, results
 from alpaca_cli.generate.body import OPENAI_URL, Body
 from alpaca_cli.generate.prompt import RequestMaker
 from alpaca_cli.recipe import TeacherSettings

@@ -14,14 +14,14 @@ from pathlib import Path
 from alpaca_cli.data.files import read_bytes, refuse_existing, sha256, write_atomically
 from alpaca_cli.errors import DataError, UsageError
 from alpaca_cli.generate.about import Origin
-from alpaca_cli.generate.batchfile import results
-from alpaca_cli.generate.batchfolder import BatchFolder
+from alpaca_cli.generate.batch.file import results
+from alpaca_cli.generate.batch.folder import BatchFolder
+from alpaca_cli.generate.batch.harvest import Gathered, Harvest
+from alpaca_cli.generate.batch.wave import wanted, write_input
 from alpaca_cli.generate.body import Body
-from alpaca_cli.generate.harvest import Gathered, Harvest
 from alpaca_cli.generate.openrun import OpenRun, Result, open_run
 from alpaca_cli.generate.progress import Listener
 from alpaca_cli.generate.replay import Replay
-from alpaca_cli.generate.wave import wanted, write_input
 from alpaca_cli.recipe import GenerateRecipe
 
 
