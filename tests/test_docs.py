@@ -47,7 +47,7 @@ def test_every_folder_is_in_the_tree() -> None:
     folders = [
         f"alpaca_cli/{path.name}/" for path in (ROOT / "alpaca_cli").iterdir() if (path / "__init__.py").exists()
     ]
-    folders += [f"{name}/" for name in ("recipes", "prompts", "tests", "benchmarks")]
+    folders += [f"{name}/" for name in ("recipes", "prompts", "docs", "tests", "benchmarks")]
 
     assert [name for name in folders if f"| `{name}` |" not in README] == []
 
