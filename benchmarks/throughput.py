@@ -1,11 +1,12 @@
 """How fast `alpaca generate` is when the server is not what it waits for, and how its cost grows.
 
-    python benchmarks/throughput.py [--num 13000 26000 52000] [--server quick|rehearsal] [--seconds 0]
+    python benchmarks/throughput.py [--num 13000 26000 52000] [--server quick|rehearsal|built-in] [--tasks 17]
 
 `quick` is a server of this file in a process of its own, which answers at once (or after --seconds) with made lists of
-17 tasks of random words: little else than what `generate` itself does is measured.  `rehearsal` is `alpaca rehearsal`
-in a process of its own.  Each run is a whole process; then its derived files are deleted and the same command makes
-them again from the journal, which is the time of a replay.
+--tasks tasks of random words, all of them new: little else than what `generate` itself does is measured.  `rehearsal`
+is `alpaca rehearsal` in a process of its own, `built-in` the same teacher inside `alpaca generate --teacher rehearsal`.
+Each run is a whole process; then its derived files are deleted and the same command makes them again from the journal,
+which is the time of a replay.
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ WORDS = [f"{stem}{ending}" for stem in ("bar", "lum", "tok", "fen", "gri", "os",
 MADE = ("alpaca_data.json", "report.json", "README.md")
 
 
-def answer(rng: random.Random) -> bytes:
-    """The body of a chat completion with 17 tasks."""
+def answer(rng: random.Random, num_tasks: int) -> bytes:
+    """The body of a chat completion with so many tasks."""
     parts = []
-    for number in range(4, 21):
+    for number in range(4, 4 + num_tasks):
         instruction = " ".join(rng.choices(WORDS, k=rng.randint(6, 16)))
         output = " ".join(rng.choices(WORDS, k=60))
         given = f"{number}. Input:\n<noinput>\n{number}. Output:\n{output}.\n"
@@ -42,7 +43,7 @@ def answer(rng: random.Random) -> bytes:
     return json.dumps({"id": "x", "model": "quick", "choices": [choice], "usage": usage}).encode()
 
 
-async def serve(seconds: float) -> None:
+async def serve(seconds: float, num_tasks: int) -> None:
     """Answer any POST on a free port of the loopback, which is printed, until killed."""
     rng = random.Random(0)
 
@@ -53,7 +54,7 @@ async def serve(seconds: float) -> None:
             )
             await reader.readexactly(length)
             await asyncio.sleep(seconds)
-            body = answer(rng)
+            body = answer(rng, num_tasks)
             writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body))
             writer.write(body)
 
@@ -70,9 +71,9 @@ async def _head(reader: asyncio.StreamReader) -> bytes:
 
 
 @contextmanager
-def server(kind: str, seconds: float) -> Iterator[str]:
+def server(kind: str, seconds: float, num_tasks: int) -> Iterator[str]:
     """The address of a server in a process of its own."""
-    command = [sys.executable, __file__, "--serve", "--seconds", str(seconds)]
+    command = [sys.executable, __file__, "--serve", "--seconds", str(seconds), "--tasks", str(num_tasks)]
     if kind == "rehearsal":
         command = [sys.executable, "-m", "alpaca_cli", "rehearsal", "--port", "0", "--latency", str(seconds)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
@@ -97,20 +98,25 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--num", type=int, nargs="+", default=[13_000, 26_000, 52_000])
-    parser.add_argument("--server", choices=["quick", "rehearsal"], default="quick")
+    parser.add_argument("--server", choices=["quick", "rehearsal", "built-in"], default="quick")
     parser.add_argument("--seconds", type=float, default=0.0)
     parser.add_argument("--concurrency", type=int, default=64)
+    parser.add_argument("--tasks", type=int, default=17, help="tasks of each answer of the quick server")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.serve:
-        asyncio.run(serve(arguments.seconds))
+        asyncio.run(serve(arguments.seconds, arguments.tasks))
     print("| rows | requests | wall s | requests/s | CPU ms/request | peak MB | replay s | replay CPU s |")
     print("|---|---|---|---|---|---|---|---|")
     walls = []
     for num in arguments.num:
-        with tempfile.TemporaryDirectory() as folder, server(arguments.server, arguments.seconds) as base_url:
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            server(arguments.server, arguments.seconds, arguments.tasks) as base_url,
+        ):
             command = [sys.executable, "-m", "alpaca_cli", "generate", "--num", str(num), "--out", folder]
-            command += ["--base-url", base_url, "--model", arguments.server]
+            teacher = ["--base-url", base_url, "--model", arguments.server]
+            command += ["--teacher", "rehearsal"] if arguments.server == "built-in" else teacher
             command += ["--set", f"teacher.concurrency={arguments.concurrency}"]
             wall, cpu, peak = run(command)
             requests = len((Path(folder) / "journal.jsonl").read_bytes().splitlines())
