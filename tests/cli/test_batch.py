@@ -20,6 +20,7 @@ from meddling_proxy import Answer, error, meddling
 
 Alpaca = Callable[..., Outcome]
 NUM = 66
+CANARY = "sk-canary-4f1d6c0e8b7a"
 PRICES = ("--price-in", 1, "--price-out", 2)
 
 
@@ -141,8 +142,9 @@ STORMS = {
 
 @pytest.mark.parametrize("name", STORMS)
 def test_in_any_storm_the_dataset_is_the_same_and_nothing_is_answered_twice(
-    run: Alpaca, server: RehearsalServer, online: bytes, name: str
+    run: Alpaca, server: RehearsalServer, online: bytes, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", CANARY)
     server.books.delivered.clear()
     stormy(server, **STORMS[name])
     done = run("--batch", *PRICES)
@@ -151,6 +153,8 @@ def test_in_any_storm_the_dataset_is_the_same_and_nothing_is_answered_twice(
     assert dataset() == online
     assert set(server.books.delivered.values()) == {1}
     assert spent() == billed(server) > 0
+    assert [path for path in Path("r").rglob("*") if path.is_file() and CANARY.encode() in path.read_bytes()] == []
+    assert CANARY not in done.out + done.err
 
 
 def test_a_batch_whose_creation_was_not_told_is_adopted(run: Alpaca, server: RehearsalServer) -> None:

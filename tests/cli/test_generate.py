@@ -380,7 +380,7 @@ def test_a_recipe_may_name_the_rehearsal_and_nothing_else(alpaca: Alpaca) -> Non
     assert len(json.loads(Path("r/alpaca_data.json").read_text())) == 5
 
 
-@pytest.mark.parametrize("field", ["n", "stream", "messages", "max_tokens"])
+@pytest.mark.parametrize("field", ["n", "stream", "messages", "max_tokens", "service_tier", "best_of"])
 def test_extra_fields_may_not_change_what_an_answer_is(alpaca: Alpaca, field: str) -> None:
     run = alpaca("generate", "--num", 5, "--out", "r", "--set", f"teacher.extra_body={{{field}: 1}}")
 
