@@ -28,8 +28,7 @@ def _check_variable_name(name: str) -> str:
 # Fields of a request that have a key of their own in the recipe, or that would change what an answer is or costs.
 _OWN_FIELDS = frozenset(
     ["model", "messages", "prompt", "n", "best_of", "stream", "stop", "temperature", "top_p", "reasoning_effort"]
-    + ["max_tokens", "max_completion_tokens", "service_tier", "tools", "web_search_options"]
-)
+) | {"max_tokens", "max_completion_tokens", "service_tier", "tools", "web_search_options"}
 
 
 class PriceSettings(Settings):
