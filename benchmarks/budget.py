@@ -62,7 +62,7 @@ class _VirtualSelector(selectors.SelectSelector):
         self._loop = loop
 
     def select(self, timeout: float | None = None) -> list[Any]:
-        self._loop.now += timeout or 0.0
+        self._loop.now += max(timeout or 0.0, 1e-9)  # no clock stands still
         return []
 
 
