@@ -54,8 +54,8 @@ def test_a_name_that_is_none_of_ours_names_nothing(name: str) -> None:
     ("api", "url", "text"), [("chat", "/v1/chat/completions", "messages"), ("completions", "/v1/completions", "prompt")]
 )
 def test_a_request_is_a_line_as_a_batch_wants_it(api: Any, url: str, text: str) -> None:
-    extra = {"seed": 7, "service_tier": "priority"}
-    settings = TeacherSettings(model="m", api=api, max_tokens=100, temperature=0.5, extra_body=extra)
+    extra = {"seed": 7}
+    settings = TeacherSettings(model="m", api=api, max_tokens=100, temperature=0.5, extra_body=extra, tier="flex")
     request = MAKER.request(5)
     line = line_of(request, Body(settings, OPENAI_URL), api)
     row = json.loads(line)
