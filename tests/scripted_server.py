@@ -86,8 +86,8 @@ def by_seeds(number: int, body: dict[str, Any]) -> Answer:
 
 
 @contextmanager
-def serving(script: Script) -> Iterator[Seen]:
-    """Run a server whose POSTs are answered by `script(number of the request from 0, its JSON body)`."""
+def serving(script: Script, *, model: str = "m") -> Iterator[Seen]:
+    """Run a server of one model, whose POSTs are answered by `script(number of the request from 0, its JSON body)`."""
     lock = threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
@@ -103,7 +103,7 @@ def serving(script: Script) -> Iterator[Seen]:
             self._send(script(number, body))
 
         def do_GET(self) -> None:
-            self._send(Answer(200, {"object": "list", "data": [{"id": "m", "object": "model"}]}))
+            self._send(Answer(200, {"object": "list", "data": [{"id": model, "object": "model"}]}))
 
         def _send(self, answer: Answer) -> None:
             if answer.drop:

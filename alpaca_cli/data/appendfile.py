@@ -1,7 +1,7 @@
 """A file of JSON objects, one a line, that only grows, and that survives a crash at any byte.
 
 Each `append` is one write of one whole line, so a killed process loses nothing; a power failure loses at most what was
-appended in the last SYNC_EVERY_S seconds.
+appended in the last seconds (SYNC_EVERY_S while lines come, and until `sync_if_due` is called after the last).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -38,6 +39,7 @@ class AppendFile:
         self.torn_bytes = 0
         self._read_only = read_only
         self._synced = 0.0
+        self._is_synced = True
         try:
             self._file = os.open(path, os.O_RDONLY if read_only else os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         except OSError as error:
@@ -57,6 +59,7 @@ class AppendFile:
         """Append one object.  Raises UsageError (disk full, ...) that says `doing`; nothing torn stays."""
         line = (dumps(row) + "\n").encode("utf-8")
         size = os.fstat(self._file).st_size
+        self._is_synced = False
         try:
             if os.write(self._file, line) != len(line):
                 raise OSError(28, "no space left on device")
@@ -71,6 +74,13 @@ class AppendFile:
         """Make everything appended so far survive a power failure."""
         os.fsync(self._file)
         self._synced = time.monotonic()
+        self._is_synced = True
+
+    def sync_if_due(self) -> None:
+        """Sync what was appended some time ago, if nothing was appended after it."""
+        if not self._is_synced and time.monotonic() - self._synced > SYNC_EVERY_S:
+            with suppress(OSError):  # the next `write` tells it
+                self.sync()
 
     def close(self) -> None:
         """Sync and close.  Raises UsageError if the disk fails."""

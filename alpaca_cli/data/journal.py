@@ -6,9 +6,9 @@ concurrency nor crashes can change the result.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,7 @@ class Completion:
     tier: str | None = None
     """The service tier that the server says it answered in."""
     base_url: str | None = None
-    """The server that was asked, where a recipe names several."""
+    """The server that was asked."""
 
 
 class Journal(AppendFile):
@@ -65,6 +65,8 @@ class Journal(AppendFile):
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.completions: dict[int, Completion] = {}
+        self.has_room = True
+        """Whether the disk had room for what would be under way: without it, paid answers could be lost."""
         self._reserve = path.with_name(RESERVE)
         super().__init__(path, read_only=read_only)
         if not read_only:
@@ -103,11 +105,14 @@ class Journal(AppendFile):
         super().close()
 
     def _keep_reserve(self) -> None:
-        with suppress(OSError, AttributeError):  # no room for it, or not on this platform: then without
+        try:
             with self._reserve.open("wb") as stream:
                 os.posix_fallocate(stream.fileno(), 0, RESERVE_BYTES)
-            return
-        self.free_reserve()
+        except AttributeError:  # not on this platform: then without
+            self.free_reserve()
+        except OSError as error:
+            self.has_room = error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+            self.free_reserve()
 
 
 _FIELDS = frozenset(field.name for field in fields(Completion))

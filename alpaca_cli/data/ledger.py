@@ -13,6 +13,9 @@ from typing import Any
 
 from alpaca_cli.data.appendfile import AppendFile, problem_of
 
+UNPRICED = "sent before a price was known"
+"""Name of the ticket by which that is counted later."""
+
 
 @dataclass(frozen=True)
 class Ticket:
@@ -35,6 +38,8 @@ class Ledger(AppendFile):
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.num_requests = 0
         """Requests sent, by every process of the run, each try counted."""
+        self.num_unpriced = 0
+        """Of these, how many had no known price, and were not counted later."""
         self.spent = Decimal(0)
         """USD of what is settled."""
         self.unknown = Decimal(0)
@@ -49,10 +54,19 @@ class Ledger(AppendFile):
         """USD that everything sent and not settled costs at most."""
         return sum((ticket.most for ticket in self.open.values()), Decimal(0))
 
-    def send(self, most: Decimal, *, k: int | None = None, num_requests: int = 1, name: str | None = None) -> Ticket:
+    def send(
+        self,
+        most: Decimal,
+        *,
+        k: int | None = None,
+        num_requests: int = 1,
+        name: str | None = None,
+        is_priced: bool = True,
+    ) -> Ticket:
         """Write down that request `k`, or a batch under `name`, is about to be sent.  Raises UsageError (disk full)."""
         row: dict[str, Any] = {"ticket": self._last + 1, "most": str(most)}
         row |= {"k": k} if k is not None else {"num_requests": num_requests, "name": name}
+        row |= {} if is_priced else {"is_priced": False}
         self.write(row, doing="record a request before it is sent")
         self.take(row)
         return self.open[self._last]
@@ -80,6 +94,10 @@ class Ledger(AppendFile):
             self._last = number
             self.open[number] = Ticket(number, amounts["most"], row.get("num_requests", 1), row.get("name"))
             self.num_requests += row.get("num_requests", 1)
+            if not row.get("is_priced", True):
+                self.num_unpriced += row.get("num_requests", 1)
+            elif row.get("name") == UNPRICED:
+                self.num_unpriced = 0
             return None
         ticket = self.open.pop(number, None)
         if ticket is None:
@@ -96,5 +114,6 @@ _WANTED: dict[str, tuple[tuple[type, ...], str]] = {
     "k": ((int,), "a whole number"),
     "num_requests": ((int,), "a whole number"),
     "name": ((str,), "a string"),
+    "is_priced": ((bool,), "true or false"),
 }
 _MAY_MISS = frozenset(_WANTED) - {"ticket"}

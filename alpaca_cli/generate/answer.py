@@ -36,7 +36,7 @@ _PARTS = {
 def is_about(error: openai.APIStatusError, name: str) -> bool:
     """Whether a server refuses this parameter as such, rather than its value's consequences."""
     words = _words(error)
-    if not re.search(rf"\b{name}\b", f"{error.param or ''} {words}"):
+    if not re.search(rf"\b{re.escape(name)}\b", f"{error.param or ''} {words}"):
         return False
     if error.code in ("unsupported_parameter", "unsupported_value", "unknown_parameter"):
         return error.param in (name, None)
@@ -128,6 +128,8 @@ def usage_of(usage: object) -> dict[str, int] | None:
         details = usage.get(f"{whole}_details")
         counts |= {part: details.get(part) or None for part in parts} if isinstance(details, dict) else {}
     found = {key: value for key, value in counts.items() if _is_count(value)}
+    if not found.get("prompt_tokens", 1):  # no prompt is empty: this server does not count
+        return None
     return found if found.keys() & _PARTS.keys() else None
 
 

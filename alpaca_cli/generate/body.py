@@ -6,8 +6,9 @@ context, once an error has told it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import openai
 
@@ -60,10 +61,6 @@ class Body:
         if self._context is not None:
             most = min(most, self._context - self._length(request))
         return max(most, min(FEWEST_TOKENS, self._settings.max_tokens))
-
-    def is_shortened(self, request: Request) -> bool:
-        """Whether a request asks for fewer new tokens than the recipe says."""
-        return self.max_tokens(request) < self._settings.max_tokens
 
     def react(
         self, error: openai.APIStatusError, request: Request, sent: dict[str, Any]
@@ -141,8 +138,13 @@ class Body:
         self.left_out.append(name)
 
 
+def max_tokens_of(body: Mapping[str, Any]) -> int:
+    """Most new tokens that a body asks for."""
+    return int(next(body[name] for name in _TOKEN_NAMES if name in body))
+
+
 def _first_fields(settings: TeacherSettings, base_url: str) -> dict[str, Any]:
-    at_openai = base_url.rstrip("/") == OPENAI_URL
+    at_openai = urlsplit(base_url).hostname == urlsplit(OPENAI_URL).hostname
     name = settings.max_tokens_name or (
         "max_completion_tokens" if settings.api == "chat" and at_openai else "max_tokens"
     )

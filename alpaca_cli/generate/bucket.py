@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 
 WINDOW_S = 60.0  # a limit is per minute
+LONGEST_S = 2 * 86400.0  # what takes longer to fill is no duration, but a time of day or nonsense
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _PART = r"(\d+(?:\.\d+)?)(ms|s|m|h|d)"
 _DURATION = re.compile(rf"(?:{_PART})+", re.ASCII)
@@ -66,7 +67,7 @@ class Bucket:
         self._limit = limit
         self._per_second = limit / WINDOW_S
         full_in_s = seconds_of(headers.get(f"x-ratelimit-reset-{self._kind}", ""))
-        if full_in_s and remaining < limit:  # some limits are per day under the same name
+        if full_in_s and full_in_s <= LONGEST_S and remaining < limit:  # some limits are per day under the same name
             self._per_second = min(self._per_second, (limit - remaining) / full_in_s)
         since = max(0.0, now - sent_at) * self._per_second - (self.spent - spent)
         self._left = remaining + min(0.0, since)

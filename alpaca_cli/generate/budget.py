@@ -7,16 +7,19 @@ its cost counts at its worst, since a server may have done the work and charged 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal
 
-from alpaca_cli.data.ledger import Ledger, Ticket
+from alpaca_cli.data.journal import Completion
+from alpaca_cli.data.ledger import UNPRICED, Ledger, Ticket
 from alpaca_cli.errors import LimitReached, UsageError
 from alpaca_cli.generate.prices import Price, Tier
 
 TEMPLATE_TOKENS = 64
 """Room for what a chat template adds to a prompt."""
+LONG_PROMPT = 10_000
+"""Tokens of a prompt of which nothing is known any more."""
 
 
 class Budget:
@@ -31,8 +34,8 @@ class Budget:
         self.max_cost = max_cost
         self.max_requests = max_requests
         self.surcharge = Decimal(1)
-        self.is_priced = True
-        """Whether every request had a price."""
+        self._surcharge_of: dict[int, Decimal] = {}
+        """That of each ticket, when it was written."""
 
     def most(self, price: Price | None, *, prompt: str, max_tokens: int, tier: Tier = "standard") -> Decimal:
         """USD that one request costs at most; 0 without a price."""
@@ -49,18 +52,25 @@ class Budget:
             return "max_cost"
         return None
 
+    def send(
+        self,
+        most: Decimal,
+        *,
+        k: int | None = None,
+        num_requests: int = 1,
+        name: str | None = None,
+        is_priced: bool = True,
+    ) -> Ticket:
+        """Leave to send a request, or a batch under `name`, of at most `most` USD.  Raises UsageError (disk full)."""
+        ticket = self.ledger.send(most, k=k, num_requests=num_requests, name=name, is_priced=is_priced)
+        self._surcharge_of[ticket.number] = self.surcharge
+        return ticket
+
     def settle(
         self, ticket: Ticket, price: Price | None, usage: Mapping[str, int] | None, tier: Tier = "standard"
     ) -> None:
         """An answer came, with the server's own count of its tokens or without."""
-        if price is None:
-            self.is_priced = False
-            self._settle(ticket, Decimal(0))
-            return
-        cost = self.cost(price, usage, tier)
-        if cost is not None and ticket.most and cost > ticket.most:
-            self.surcharge = max(self.surcharge, self.surcharge * cost / ticket.most)
-        self._settle(ticket, cost)
+        self._settle(ticket, Decimal(0) if price is None else self.cost(price, usage, tier))
 
     def cost(self, price: Price, usage: Mapping[str, int] | None, tier: Tier = "standard") -> Decimal | None:
         """USD that one answer costs by the server's own count of its tokens; None if it did not count."""
@@ -76,12 +86,27 @@ class Budget:
             tier=tier,
         )
 
-    def settle_batch(self, ticket: Ticket, price: Price | None, cost: Decimal) -> None:
+    def settle_batch(self, ticket: Ticket, cost: Decimal) -> None:
         """A batch came back, whose answers cost so much together."""
-        self.is_priced = self.is_priced and price is not None
-        if ticket.most and cost > ticket.most:
-            self.surcharge = max(self.surcharge, self.surcharge * cost / ticket.most)
         self._settle(ticket, cost)
+
+    def charge_unpriced(
+        self, completions: Iterable[Completion], prices: Sequence[Price | None], max_tokens: int
+    ) -> None:
+        """Count what was asked before a price was known, at the dearest of the prices that are known now: what was
+        answered by its usage, what was not at its worst.  Too much rather than too little, and once."""
+        known = [price for price in prices if price is not None]
+        if not self.ledger.num_unpriced or not known:
+            return
+        answers = [max(self._cost_or_most(each, price, max_tokens) for price in known) for each in completions]
+        num_lost = max(0, self.ledger.num_unpriced - len(answers))
+        lost = num_lost * max(price.most(prompt_tokens=LONG_PROMPT, completion_tokens=max_tokens) for price in known)
+        total = sum(answers, Decimal(0)) + lost
+        self.ledger.settle(self.ledger.send(total, num_requests=0, name=UNPRICED), total)
+
+    def _cost_or_most(self, completion: Completion, price: Price, max_tokens: int) -> Decimal:
+        cost = self.cost(price, completion.usage)
+        return price.most(prompt_tokens=LONG_PROMPT, completion_tokens=max_tokens) if cost is None else cost
 
     def reached(self, limit: str, most: Decimal) -> LimitReached:
         """The clean stop at a limit that `room` found in the way of one more request."""
@@ -97,5 +122,8 @@ class Budget:
         self._settle(ticket, None if may_be_paid else Decimal(0))
 
     def _settle(self, ticket: Ticket, cost: Decimal | None) -> None:
+        at_send = self._surcharge_of.pop(ticket.number, Decimal(1))
+        if cost is not None and ticket.most and cost > ticket.most:
+            self.surcharge = max(self.surcharge, at_send * cost / ticket.most)
         with suppress(UsageError):  # a full disk, which the journal tells: it goes on counting at its worst
             self.ledger.settle(ticket, cost)

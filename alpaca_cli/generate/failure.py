@@ -63,7 +63,7 @@ def failure_of(error: openai.APIError, *, timeout_s: float) -> Failure:
         return Failure(error.message, "passing", may_be_paid=True)
     status = error.status_code
     kind: Kind = "passing"
-    if status in _FATAL or {error.code, error.type} & set(_NO_QUOTA):
+    if status in _FATAL or any(each in _NO_QUOTA for each in (error.code, error.type)):
         kind = "fatal"
     elif status in (429, 503, 529):
         kind = "busy"

@@ -14,10 +14,11 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from alpaca_cli.data.journal import Completion, Journal
+from alpaca_cli.data.journal import GIVEN_UP, Completion, Journal
 from alpaca_cli.data.ledger import Ticket
 from alpaca_cli.errors import TeacherError, UsageError
 from alpaca_cli.generate.asks import Ask, Asks
+from alpaca_cli.generate.body import max_tokens_of
 from alpaca_cli.generate.budget import Budget
 from alpaca_cli.generate.collapse import collapse
 from alpaca_cli.generate.failure import Failure
@@ -33,7 +34,7 @@ from alpaca_cli.generate.trouble import Trouble, pause, times, unreachable
 from alpaca_cli.recipe import GenerateRecipe
 
 UNPROVEN = 4  # requests under way at most, until one has given an accepted task
-LIVE_S = 5.0
+LIVE_S, LONG_S = 5.0, 10.0
 MOST_CHANGES = 12  # of parameters, for one request: more are no negotiation
 
 
@@ -76,9 +77,11 @@ class Loop:
         self._error: BaseException | None = None
         self._recorder = Recorder(journal)
         self._interrupted = False
+        self._odd_tiers: set[str] = set()
         self._under_way: dict[asyncio.Task[Outcome], Sent] = {}
         self._ended: deque[asyncio.Task[Outcome]] = deque()
         self._asks = Asks(journal.completions, maker.request)
+        self._has_answers = any(each.finish_reason != GIVEN_UP for each in journal.completions.values())
         self._tokens = Counter[str]()
         for completion in journal.completions.values():
             self._tokens.update(completion.usage or {})
@@ -95,14 +98,19 @@ class Loop:
         longest = max(server.teacher.settings.longest_pause_s for server in self._servers)
         self._trouble = Trouble(self._began, self._recipe.breaker_s, longest)
         self._moved = asyncio.Event()
+        self._told_until = self._began
         with on_interrupt(self._interrupt):
             self._listener.progress(self._progress())
             while not self._is_ending:
                 wait = self._fill()
                 if self._is_ending:
                     break
+                self._tell_of_pause(wait)
                 await self._wait(wait)
                 self._take()
+            if self._replay.is_done and self._under_way:
+                answers = _answers(len(self._under_way))
+                self._listener.note(f"complete; waiting for {answers} under way, to be kept; Ctrl-C leaves at once")
             while self._under_way:  # it is being paid
                 await self._wait(None)
                 self._take()
@@ -119,6 +127,13 @@ class Loop:
     @property
     def _is_ending(self) -> bool:
         return self._replay.is_done or self._error is not None or self._interrupted
+
+    def _tell_of_pause(self, seconds: float | None) -> None:
+        """Nothing is under way, and nothing may be sent for a while: say so, once for each such pause."""
+        until = self._clock() + (seconds or 0.0)
+        if not self._under_way and seconds is not None and seconds > LONG_S and until > self._told_until + LONG_S:
+            self._told_until = until
+            self._listener.note(f"the server is to be left alone for {seconds:,.0f} s")
 
     async def _wait(self, seconds: float | None) -> None:
         """Until a try ends, Ctrl-C, or so many seconds have passed; and not so long that a live view would stand."""
@@ -138,41 +153,47 @@ class Loop:
             ask = self._asks.take(now, may_be_new=is_wanted)
             if ask is None:
                 return self._asks.seconds_until_due(now)
-            server, wait = choose(self._servers, ask, now)
-            if server is None:
+            servers = self._affordable(ask)
+            server, wait = choose(servers, ask, now)
+            if server is None or not self._send(ask, server):
                 self._asks.put_back(ask, now)
-                return wait
-            if not self._send(ask, server):
-                self._asks.put_back(ask, now)
-                return None
+                return wait if servers else None
         return None
+
+    def _affordable(self, ask: Ask) -> list[Server]:
+        """The servers whose worst case for a request the budget has room for; none ends the run, unless something is
+        under way that may come in below its worst case."""
+        budget, text = self._budget, ask.request.text
+        alive = [server for server in self._servers if server.lost is None]
+        most = [
+            budget.most(server.price, prompt=text, max_tokens=server.teacher.body.max_tokens(ask.request))
+            for server in alive
+        ]
+        limits = [budget.room(amount) for amount in most]
+        if alive and all(limits) and not self._under_way:
+            self._fail(budget.reached(limits[0] or "", min(most)))
+        return [server for server, limit in zip(alive, limits, strict=True) if limit is None]
 
     def _room(self) -> int:
         """How many requests may be open: the first goes alone, the last are no more than are likely needed."""
         if self._num_new == 0:
             return len(self._servers) + (self._asks.num_waiting > 0)  # it may be that request which cannot be answered
-        if not self._replay.accepted:
-            return UNPROVEN
-        return max(1, self._replay.num_needed - self._replay.num_waiting)
+        needed = self._replay.num_needed if self._replay.accepted else min(UNPROVEN, self._replay.num)
+        return max(1, needed - self._replay.num_waiting)
 
     def _send(self, ask: Ask, server: Server) -> bool:
-        """Send one try, if the budget has room for its worst case."""
+        """Send one try, for which the budget has room."""
         budget, request = self._budget, ask.request
-        max_tokens = server.teacher.body.max_tokens(request)
-        most = budget.most(server.price, prompt=request.text, max_tokens=max_tokens)
-        limit = budget.room(most)
-        if limit is not None:
-            if not self._under_way:  # else something may come in below its worst case
-                self._fail(budget.reached(limit, most))
-            return False
+        body = server.teacher.body.of(request)  # what is reserved for is what is sent, whatever is learnt meanwhile
+        most = budget.most(server.price, prompt=request.text, max_tokens=max_tokens_of(body))
         try:
-            ticket = budget.ledger.send(most, k=request.k)
+            ticket = budget.send(most, k=request.k, is_priced=server.price is not None)
         except UsageError as error:
             self._fail(error)
             return False
         mark = server.throttle.sent(self._clock(), server.tokens(request))
         server.num_sent += 1
-        task = asyncio.create_task(server.ask(request))
+        task = asyncio.create_task(server.ask(request, body))
         self._under_way[task] = Sent(ask, server, ticket, mark, self._clock())
         task.add_done_callback(self._on_end)
         return True
@@ -204,17 +225,16 @@ class Loop:
             self._failed(sent, failure, error)
         if self._num_new and self._replay.num_barren >= self._recipe.patience and not self._replay.is_done:
             self._fail(collapse(self._replay))
+        self._journal.sync_if_due()
+        self._budget.ledger.sync_if_due()
         self._listener.progress(self._progress())
 
     def _answered(self, sent: Sent, reply: Reply) -> None:
         server, now = sent.server, self._clock()
-        completion = replace(reply.completion, tries=sent.ask.tries + 1)
-        if len(self._servers) > 1:
-            completion = replace(completion, base_url=server.teacher.base_url)
+        completion = replace(reply.completion, tries=sent.ask.tries + 1, base_url=server.teacher.base_url)
         is_recorded = self._record(completion)
         if reply.is_paid:
-            is_flex = completion.tier == "flex"
-            self._budget.settle(sent.ticket, server.price, completion.usage, "flex" if is_flex else "standard")
+            self._settle(sent, completion)
         else:
             self._budget.release(sent.ticket, may_be_paid=False)
         tokens = sum((completion.usage or {}).get(key, 0) for key in ("prompt_tokens", "completion_tokens"))
@@ -227,6 +247,19 @@ class Loop:
             self._num_new += 1
             self._tokens.update(completion.usage or {})
             self._replay.offer(completion)
+
+    def _settle(self, sent: Sent, completion: Completion) -> None:
+        """Count an answer at the price of the tier that the server says it was in; one of another tier at its worst."""
+        price, usage, tier = sent.server.price, completion.usage, completion.tier
+        if tier in (None, "default", "standard", "auto"):
+            self._budget.settle(sent.ticket, price, usage)
+        elif tier == "flex":
+            self._budget.settle(sent.ticket, price, usage, "flex")
+        else:
+            if tier not in self._odd_tiers:
+                self._odd_tiers.add(tier)
+                self._listener.note(f"answers come in tier {tier}, of which no price is known: counted at their worst")
+            self._budget.release(sent.ticket, may_be_paid=True)
 
     def _record(self, completion: Completion) -> bool:
         error = self._recorder.record(completion)
@@ -261,7 +294,9 @@ class Loop:
 
     def _may_pass(self, server: Server, failure: Failure) -> bool:
         """A server that has answered may refuse one request, or its proxy may say in HTML what it does not mean."""
-        return server.is_proven and (failure.kind != "fatal" or not failure.is_spoken)
+        if failure.kind == "fatal":
+            return server.is_proven and not failure.is_spoken
+        return server.is_proven or self._has_answers
 
     def _try_again(self, ask: Ask, server: Server, failure: Failure) -> None:
         settings, now = server.teacher.settings, self._clock()
@@ -274,12 +309,16 @@ class Loop:
         verdict = self._trouble.judge(ask, failure, now, max_tries=settings.max_tries)
         if verdict == "leave":
             self._leave(ask, failure)
+        elif verdict == "stop" and self._trouble.answered_at is None:
+            if any(each.server is server for each in self._under_way.values()):  # which may be answered yet
+                self._asks.again(ask, now + pause(ask, failure))
+                return
+            what = f"{what} asked {times(ask.tries)} without an answer"
+            self._lose(server, unreachable(what, server.teacher.base_url, failure, has_answered=False))
+            self._asks.again(ask, now)
         elif verdict == "stop":
-            if self._trouble.answered_at is None:
-                what = f"{what} asked {times(ask.tries)}"
-            else:
-                what = f"asking for {self._trouble.minutes(now):,.0f} minutes"
-            self._fail(unreachable(f"{what} without an answer", server.teacher.base_url, failure))
+            what = f"asking for {self._trouble.minutes(now):,.0f} minutes without an answer"
+            self._fail(unreachable(what, server.teacher.base_url, failure))
         else:
             seconds = pause(ask, failure)
             is_counted = 0 < ask.tries < settings.max_tries  # while nobody is answered, more are made
@@ -313,17 +352,18 @@ class Loop:
 
     def _interrupt(self) -> None:
         """First Ctrl-C: ask no more, wait for what is under way.  Second: leave at once."""
-        if self._interrupted:
+        if self._interrupted or self._replay.is_done:
             for task in self._under_way:
                 task.cancel()
+            if self._replay.is_done:
+                return
             raise KeyboardInterrupt
         self._interrupted = True
         self._moved.set()
         if self._under_way:
-            count = len(self._under_way)
-            answers = "an answer" if count == 1 else f"{count} answers"
             self._listener.note(
-                f"waiting for {answers} under way; Ctrl-C again leaves at once, though they may be paid"
+                f"waiting for {_answers(len(self._under_way))} under way; Ctrl-C again leaves at once, though they may "
+                "be paid"
             )
 
     def _progress(self) -> Progress:
@@ -342,7 +382,7 @@ class Loop:
             completion_tokens=self._tokens["completion_tokens"],
             reasons=Counter(replay.reasons),
             seconds=self._clock() - self._began,
-            spent=ledger.spent if is_priced else None,
+            spent=self._spent if is_priced else None,
             expected=self._expected() if is_priced else None,
             oldest_s=max((self._clock() - sent.at for sent in self._under_way.values()), default=0.0),
         )
@@ -352,4 +392,14 @@ class Loop:
         replay, num = self._replay, len(self._journal.completions)
         if not replay.accepted or not num:
             return None
-        return self._budget.ledger.spent * (num + max(0, replay.num_needed - replay.num_waiting)) / num
+        return self._spent * (num + max(0, replay.num_needed - replay.num_waiting)) / num
+
+    @property
+    def _spent(self) -> Decimal:
+        """USD of what is settled, and of what processes sent that were killed."""
+        under_way = sum((sent.ticket.most for sent in self._under_way.values()), Decimal(0))
+        return self._budget.ledger.spent + self._budget.ledger.reserved - under_way
+
+
+def _answers(count: int) -> str:
+    return "an answer" if count == 1 else f"{count} answers"

@@ -9,7 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from alpaca_cli.data.journal import Journal
+from alpaca_cli.data.journal import GIVEN_UP, Journal
 from alpaca_cli.data.ledger import Ledger
 from alpaca_cli.errors import IntegrityError
 from alpaca_cli.generate.about import Origin, about
@@ -96,7 +96,7 @@ class OpenRun:
             num,
             num - int(report["completions"]),
             num - self.num_before,
-            spent=self.ledger.spent if is_priced else None,
+            spent=self.ledger.spent + self.ledger.reserved if is_priced else None,
             unknown=self.ledger.unknown + self.ledger.reserved,
         )
 
@@ -127,8 +127,20 @@ def open_run(
         if journal.torn_bytes:
             listener.note(f"the journal's last line was torn by a crash: {journal.torn_bytes} bytes cut off")
         _check(journal, maker)
+        _check_ledger(journal, ledger)
         num_before = len(journal.completions)
         yield OpenRun(recipe, at, origin, listener, inputs, maker, run, journal, ledger, num_before)
+
+
+def _check_ledger(journal: Journal, ledger: Ledger) -> None:
+    """Every answer was a request; a ledger that lost some would forget what they cost."""
+    num_answers = sum(each.finish_reason != GIVEN_UP for each in journal.completions.values())
+    if ledger.num_requests < num_answers:
+        raise IntegrityError(
+            f"the ledger has {ledger.num_requests:,} requests, and the journal {num_answers:,} answers",
+            where=str(ledger.path),
+            hint="put the ledger back: without it, what was spent is not known; or choose another --out",
+        )
 
 
 def _check(journal: Journal, maker: RequestMaker) -> None:

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from decimal import Decimal
 from pathlib import Path
 
+from alpaca_cli.data.journal import RESERVE_BYTES
 from alpaca_cli.errors import AlpacaError, UsageError
 from alpaca_cli.generate.about import Origin
 from alpaca_cli.generate.address import Address, check_money
@@ -19,6 +20,7 @@ from alpaca_cli.generate.openrun import OpenRun, Result, open_run
 from alpaca_cli.generate.plan import estimate, located
 from alpaca_cli.generate.progress import Listener
 from alpaca_cli.generate.replay import Replay
+from alpaca_cli.generate.runfolder import stored_limits
 from alpaca_cli.generate.server import Server
 from alpaca_cli.generate.teacher import Teacher
 from alpaca_cli.generate.throttle import Throttle
@@ -42,6 +44,12 @@ def generate(
     """
     if recipe.num is None:
         raise UsageError("how many examples?", hint="give --num, for example: alpaca generate --num 1000")
+    limits = stored_limits(folder)
+    for name, limit in limits.items():
+        if getattr(recipe, name) is None:
+            flag = f"--{name.replace('_', '-')}"
+            listener.note(f"{flag} {limit} of this run still holds; give another to change it")
+            recipe = recipe.model_copy(update={name: limit})
     check_money(recipe, at)
     recipe = located(recipe, at)
     with open_run(recipe, folder, at=at, origin=origin, listener=listener, beside=beside) as run:
@@ -68,7 +76,16 @@ def generate(
 async def _ask(run: OpenRun, replay: Replay) -> None:
     recipe = run.recipe
     max_cost = None if recipe.max_cost is None else Decimal(str(recipe.max_cost))
+    if not run.journal.has_room:
+        raise UsageError(
+            f"cannot keep {RESERVE_BYTES:,} bytes free for answers that are paid and under way: the disk is full",
+            where=str(run.folder.path),
+            hint="make room, then run the same command again",
+        )
     budget = Budget(run.ledger, max_cost=max_cost, max_requests=recipe.max_requests)
+    if max_cost is not None:
+        prices = [each.price for each in run.at]
+        budget.charge_unpriced(run.journal.completions.values(), prices, recipe.teacher.max_tokens)
     async with AsyncExitStack() as stack:
         servers = [
             Server(await _teacher(run, each, stack), _throttle(each), each.price, each.weight) for each in run.at
@@ -120,7 +137,7 @@ def _throttle(at: Address) -> Throttle:
 def _left_out(run: OpenRun, at: Address) -> tuple[str, ...]:
     """The parameters that this server had refused when it last answered in this run."""
     for completion in reversed(run.journal.completions.values()):
-        if completion.base_url in (None, at.base_url) and completion.text:
+        if completion.base_url == at.base_url and completion.text:
             return completion.left_out
     return ()
 

@@ -191,6 +191,15 @@ def check_paid(path: Path, completions: Mapping[int, Completion]) -> dict[str, A
     return found
 
 
+def stored_limits(path: Path) -> dict[str, Any]:
+    """The limits that a run was last given: a cap is not lifted by leaving it out."""
+    if not (path / RECIPE).is_file():
+        return {}
+    before = yamlfile.read(path / RECIPE).check(GenerateRecipe)
+    limits = {name: getattr(before, name) for name in ("max_cost", "max_requests")}
+    return {name: limit for name, limit in limits.items() if limit is not None}
+
+
 def versions() -> dict[str, str]:
     """What the bytes of a result may hang on besides recipe and journal."""
     packages = ("numpy", "openai", "pydantic", "rapidfuzz")

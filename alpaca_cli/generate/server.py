@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from alpaca_cli.errors import TeacherError
 from alpaca_cli.generate.asks import Ask
@@ -38,9 +39,9 @@ class Server:
     """In a row, until now."""
     _rests_until: float = 0.0
 
-    async def ask(self, request: Request) -> Outcome:
-        """Ask once; a failure that will not pass is explained, which may ask the server for its models."""
-        outcome = await self.teacher.ask(request)
+    async def ask(self, request: Request, body: dict[str, Any]) -> Outcome:
+        """Ask once, with this body; a failure that will not pass is explained, which may ask for the models."""
+        outcome = await self.teacher.ask(request, body)
         if isinstance(outcome, Reply) or outcome.kind not in ("fatal", "rejected", "too_long"):
             return outcome, None
         return outcome, await self.teacher.refused(outcome)

@@ -23,7 +23,7 @@ from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 from alpaca_cli.data.journal import Completion
 from alpaca_cli.errors import TeacherRefused, UsageError
 from alpaca_cli.generate.answer import excerpt, text_of, text_or_none, usage_of
-from alpaca_cli.generate.body import Body
+from alpaca_cli.generate.body import Body, max_tokens_of
 from alpaca_cli.generate.failure import Failure, failure_of, timed_out
 from alpaca_cli.generate.prompt import Request
 from alpaca_cli.recipe import TeacherSettings
@@ -89,12 +89,12 @@ class Teacher:
     ) -> None:
         await self.client.close()
 
-    async def ask(self, request: Request) -> Reply | Failure:
-        """What one try of a request gave."""
+    async def ask(self, request: Request, body: dict[str, Any] | None = None) -> Reply | Failure:
+        """What one try of a request gave; `body` is what `self.body` made of it, some time before."""
         started = datetime.now(timezone.utc)
         clock = time.monotonic()
-        body = self.body.of(request)
-        is_shortened = self.body.is_shortened(request)
+        body = self.body.of(request) if body is None else body
+        max_tokens = max_tokens_of(body)
         is_paid = True
         headers: Mapping[str, str] = {}
         try:
@@ -108,7 +108,7 @@ class Teacher:
             else:
                 return self._clean(self._failure(error, request, body))
         else:
-            answer, name = self._struck(answer), self._struck(headers.get("x-request-id", "").encode()).decode()
+            answer, name = self.struck(answer), self.struck(headers.get("x-request-id", "").encode()).decode()
             read = fields_of(answer)
             if read is None:
                 message = f"not a completion: {excerpt(answer)}"
@@ -122,7 +122,7 @@ class Teacher:
             started=started.isoformat(timespec="milliseconds"),
             seconds=round(time.monotonic() - clock, 3),
             left_out=tuple(self.body.left_out),
-            max_tokens=self.body.max_tokens(request) if is_shortened else None,
+            max_tokens=max_tokens if max_tokens < self.settings.max_tokens else None,
             **found,
         )
         return Reply(completion, headers, is_paid)
@@ -138,7 +138,7 @@ class Teacher:
         elif failure.kind == "too_long":
             hint = "name a model with a longer context, or make the prompt shorter: --set prompt.num_seeds=1"
         elif failure.status in (404, 410) or f"{settings.model}" in re.split(r"[^\w./:-]+", failure.message):
-            names = await self._model_names()
+            names = [self.clean(name) for name in await self._model_names()]
             hint = "check --model, and --base-url, which mostly ends in /v1"
             if names:
                 hint = f"name a model with --model; the server knows: {', '.join(names)}"
@@ -172,7 +172,7 @@ class Teacher:
         except (openai.OpenAIError, AttributeError, TypeError, ValueError):
             return []  # only a help for the message of another error
 
-    def _struck(self, answer: bytes) -> bytes:
+    def struck(self, answer: bytes) -> bytes:
         """What a server sent, the key struck out, if it is long enough to be one."""
         return (
             answer.replace(self._api_key.encode(), b"***") if len(self._api_key) >= SHORTEST_SECRET_IN_TEXT else answer

@@ -27,6 +27,8 @@ class Trouble:
     longest_pause_s: float
     answered_at: float | None = None
     """When the last answer came."""
+    num_failed: int = 0
+    """Tries that failed before the first answer."""
     _since: float | None = None
 
     def answered(self, now: float) -> None:
@@ -40,11 +42,12 @@ class Trouble:
         first = ask.failed_at = now if ask.failed_at is None else ask.failed_at
         since = now if self._since is None else self._since
         self._since = since if failure.pause_s is None else max(since, now + failure.pause_s)
-        if ask.tries >= max_tries:
-            if self.answered_at is None:
+        if self.answered_at is None:
+            self.num_failed += 1
+            if self.num_failed >= max_tries:
                 return "stop"
-            if self.answered_at > first:
-                return "leave"
+        elif ask.tries >= max_tries and self.answered_at > first:
+            return "leave"
         is_over = now - since >= self.breaker_s or self.minutes(now) * 60 >= self.breaker_s + self.longest_pause_s
         return "stop" if is_over else "again"
 
@@ -60,9 +63,11 @@ def pause(ask: Ask, failure: Failure) -> float:
     return max(doubled * (1 - random.random() / 4), failure.pause_s or 0.0)
 
 
-def unreachable(what: str, base_url: str, failure: Failure) -> TeacherUnreachable:
+def unreachable(what: str, base_url: str, failure: Failure, *, has_answered: bool = True) -> TeacherUnreachable:
     """The error that ends a run for want of answers."""
     hint = "once the server answers again, run the same command: it goes on where it stopped"
+    if not has_answered and failure.status is None:
+        hint = "is the server running, and is this its address?  If so, run the same command once it answers"
     if failure.status == 200:
         hint = "is this the address of an OpenAI-compatible API?  It mostly ends in /v1"
     elif failure.status == 500:

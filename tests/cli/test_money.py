@@ -6,13 +6,14 @@ import json
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from alpaca_cli.rehearsal.server import RehearsalServer
-from alpaca_cli.rehearsal.storm import storm_of
-from conftest import Outcome
-from scripted_server import by_seeds, serving
+from alpaca_cli.rehearsal.storm import Storm, storm_of
+from conftest import ROOT, Outcome
+from scripted_server import Answer, by_seeds, serving
 
 Alpaca = Callable[..., Outcome]
 REHEARSAL = ("generate", "--teacher", "rehearsal", "--out", "r", "--price-in", "0.10", "--price-out", "0.50")
@@ -89,3 +90,101 @@ def test_calls_without_a_known_outcome_count_at_their_worst(alpaca: Alpaca) -> N
 
     assert run.code == 7
     assert Decimal("0.005") < charged <= Decimal("0.03")
+
+
+def test_a_request_that_fails_at_first_does_not_buy_what_nobody_needs(alpaca: Alpaca) -> None:
+    """Whatever is answered meanwhile waits for it: no more is asked than was likely needed."""
+    with RehearsalServer(storm=Storm(script=("error_503", "error_503"))) as server:
+        run = alpaca("generate", "--base-url", server.base_url, "--model", "rehearsal", "--out", "r", "--num", 20)
+        bought = server.books.total.answers
+
+    assert run.code == 0
+    assert bought <= 6
+
+
+def test_a_cap_still_holds_when_the_flag_is_left_out(alpaca: Alpaca) -> None:
+    stopped = alpaca(*REHEARSAL, "--num", 200, "--max-cost", "0.008")
+    again = alpaca(*REHEARSAL, "--num", 200)
+    lifted = alpaca(*REHEARSAL, "--num", 200, "--max-cost", "9")
+
+    assert (stopped.code, again.code, lifted.code) == (7, 7, 0)
+    assert "--max-cost 0.008 of this run still holds; give another to change it" in again.err
+
+
+@pytest.mark.parametrize("lost", ["all", "half"])
+def test_a_ledger_that_forgot_requests_is_told_and_nothing_is_asked(alpaca: Alpaca, lost: str) -> None:
+    alpaca(*REHEARSAL, "--num", 100, "--max-cost", "9")
+    ledger = Path("r/ledger.jsonl")
+    lines = ledger.read_text().splitlines(keepends=True)
+    if lost == "all":
+        ledger.unlink()
+    else:
+        ledger.write_text("".join(lines[:4]))
+    run = alpaca(*REHEARSAL, "--num", 200, "--max-cost", "9")
+
+    assert run.code == 5
+    assert "r/ledger.jsonl: the ledger has " in run.err
+
+
+def test_what_was_asked_before_a_price_was_known_is_counted_when_a_cap_comes(alpaca: Alpaca) -> None:
+    with RehearsalServer() as server:
+        command = ["generate", "--base-url", server.base_url, "--model", "rehearsal", "--out", "r", "--num"]
+        first = alpaca(*command, 150)
+        capped = [*command, 300, "--price-in", 1, "--price-out", 5, "--max-cost"]
+        refused = alpaca(*capped, "0.05")
+        again = alpaca(*capped, "0.05")
+        done = alpaca(*capped, "9")
+        charged = server.books.total.cost(Decimal(1), Decimal(5))
+
+    report = json.loads(Path("r/report.json").read_text())
+    assert (first.code, refused.code, again.code, done.code) == (0, 7, 7, 0)
+    assert refused.err.count("asked") == again.err.count("asked") == 0
+    assert Decimal(report["run"]["spent"]) == charged
+
+
+def test_a_dear_server_at_its_cap_leaves_the_work_to_a_free_one(alpaca: Alpaca) -> None:
+    with RehearsalServer() as dear, RehearsalServer() as free:
+        recipe = Path("two.yaml")
+        text = (ROOT / "recipes/generate.yaml").read_text(encoding="utf-8").replace("gpt-6-luna", "rehearsal")
+        recipe.write_text(
+            f"{text}max_cost: 0.05\nteachers:\n"
+            f"  - {{base_url: {dear.base_url}, price: {{input: 1, output: 5}}}}\n"
+            f"  - {{base_url: {free.base_url}, price: {{input: 0, output: 0}}}}\n"
+        )
+        run = alpaca("generate", "--recipe", recipe, "--num", 200, "--out", "r")
+        charged = dear.books.total.cost(Decimal(1), Decimal(5))
+
+    assert run.code == 0, run.err
+    assert charged <= Decimal("0.05")
+
+
+def test_answers_in_a_tier_of_unknown_price_count_at_their_worst(alpaca: Alpaca) -> None:
+    def priority(number: int, body: dict[str, Any]) -> Answer:
+        answer = by_seeds(number, body)
+        return Answer(200, {**answer.body, "service_tier": "priority"})
+
+    with serving(priority) as seen:
+        command = ["generate", "--base-url", seen.base_url, "--model", "m", "--out", "r", "--num", 9]
+        run = alpaca(*command, "--price-in", 1, "--price-out", 1, "--max-cost", 9)
+
+    rows_ = [json.loads(line) for line in Path("r/ledger.jsonl").read_text().splitlines()]
+    assert run.code == 0
+    assert run.err.count("answers come in tier priority, of which no price is known: counted at their worst") == 1
+    assert {row["cost"] for row in rows_ if "cost" in row} == {None}
+
+
+@pytest.mark.parametrize(
+    ("tier", "factor"), [(None, 1), ("default", 1), ("flex", Decimal("0.5"))], ids=["none", "default", "flex"]
+)
+def test_an_answer_costs_what_the_tier_costs_that_it_was_in(alpaca: Alpaca, tier: str | None, factor: Decimal) -> None:
+    def answering(number: int, body: dict[str, Any]) -> Answer:
+        return Answer(200, {**by_seeds(number, body).body, "service_tier": tier})
+
+    with serving(answering) as seen:
+        command = ["generate", "--base-url", seen.base_url, "--model", "m", "--out", "r", "--num", 3]
+        price = "teacher.price={input: 1, output: 10, flex_factor: 0.5}"
+        run = alpaca(*command, "--set", price, "--tier", "flex")
+
+    rows_ = [json.loads(line) for line in Path("r/ledger.jsonl").read_text().splitlines()]
+    assert run.code == 0
+    assert {Decimal(row["cost"]) for row in rows_ if "cost" in row} == {factor * Decimal(10 + 200) / 1_000_000}

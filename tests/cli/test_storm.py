@@ -240,3 +240,50 @@ def test_the_key_is_in_nothing_that_a_run_writes_whatever_the_server_repeats(alp
     assert run.code == 4
     assert "wrong key ***" in run.err
     assert leaks("r", run) == []
+
+
+def test_a_request_that_a_server_will_not_take_does_not_block_a_run_that_is_taken_up(alpaca: Alpaca) -> None:
+    refused: list[str] = []
+
+    def script(number: int, body: dict[str, Any]) -> Answer:
+        prompt = body["messages"][0]["content"]
+        if number == 4:
+            refused.append(prompt)
+        return error(400, "I do not like it") if prompt in refused else by_seeds(number, body)
+
+    with serving(script) as seen:
+        command = ["generate", "--base-url", seen.base_url, "--model", "m", "--out", "r", "--num"]
+        first = alpaca(*command, 12)
+        more = alpaca(*command, 24)
+
+    assert (first.code, more.code) == (0, 0), more.err
+
+
+@pytest.mark.parametrize("reset", ["24h", "1790000000", "9" * 400])
+def test_headers_that_make_no_sense_do_not_stop_a_run_for_ever(alpaca: Alpaca, reset: str) -> None:
+    headers = {
+        "x-ratelimit-limit-requests": "6000",
+        "x-ratelimit-remaining-requests": "5000",
+        "x-ratelimit-reset-requests": reset,
+    }
+
+    def script(number: int, body: dict[str, Any]) -> Answer:
+        return Answer(200, by_seeds(number, body).body, headers)
+
+    with serving(script) as seen:
+        run = alpaca("generate", "--base-url", seen.base_url, "--model", "m", "--out", "r", "--num", 12)
+
+    assert run.code == 0
+
+
+def test_nothing_is_asked_where_paid_answers_could_not_be_kept(alpaca: Alpaca, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", full)
+    with serving(by_seeds) as seen:
+        run = alpaca("generate", "--base-url", seen.base_url, "--model", "m", "--out", "r", "--num", 12)
+        asked = len(seen.requests)
+
+    assert (run.code, asked) == (2, 0)
+    assert "cannot keep 1,048,576 bytes free for answers that are paid and under way: the disk is full" in run.err

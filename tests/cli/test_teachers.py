@@ -9,6 +9,12 @@ from pathlib import Path
 import pytest
 
 from alpaca_cli.generate import trouble
+from alpaca_cli.generate.asks import Ask
+from alpaca_cli.generate.prompt import Request
+from alpaca_cli.generate.server import Server, choose
+from alpaca_cli.generate.teacher import Teacher
+from alpaca_cli.generate.throttle import Throttle
+from alpaca_cli.recipe import TeacherSettings
 from alpaca_cli.rehearsal.server import RehearsalServer
 from alpaca_cli.rehearsal.storm import Storm
 from conftest import ROOT, Outcome
@@ -108,3 +114,26 @@ def test_the_rehearsal_teacher_is_one(alpaca: Alpaca) -> None:
 
     assert run.code == 2
     assert "teachers: the rehearsal teacher is one, built in" in run.err
+
+
+def test_a_dead_server_does_not_end_a_run_whose_other_server_is_slow(alpaca: Alpaca) -> None:
+    with RehearsalServer() as gone:
+        dead = gone.base_url
+    with RehearsalServer(latency_s=2.5) as slow:
+        path = recipe(f"base_url: {dead}", f"base_url: {slow.base_url}")
+        run = alpaca("generate", "--recipe", path, "--num", 10, "--out", "r", "--set", "teacher.max_tries=2")
+
+    assert run.code == 0, run.err
+    assert "going on with the other servers" in run.err
+
+
+def test_a_request_that_failed_goes_to_another_server_first() -> None:
+    servers = [Server(Teacher(TeacherSettings(model="m"), base_url=url, api_key="k"), Throttle(8)) for url in "ab"]
+    for server in servers:
+        server.is_proven = True
+    each = Ask(Request(0, (), "text", 1), failed_by=servers[0])
+    servers[1].num_sent = 100
+
+    assert choose(servers, each, 0.0) == (servers[1], 0.0)
+    each.failed_by = None
+    assert choose(servers, each, 0.0) == (servers[0], 0.0)

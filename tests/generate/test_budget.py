@@ -107,3 +107,16 @@ def test_the_cap_holds_by_the_servers_own_count_whatever_happens(tmp_path: Path,
                 charged += price.cost(prompt_tokens=length, completion_tokens=limit)
 
             assert charged <= ledger.spent + ledger.reserved <= cap
+
+
+def test_servers_that_are_equally_far_beyond_their_limits_make_requests_dearer_once(tmp_path: Path) -> None:
+    """Sixteen answers under way at once, each half as dear again as its worst case: half as dear again, not 1.5^16."""
+    with Ledger(tmp_path / "l") as ledger:
+        budget = Budget(ledger)
+        most = budget.most(CHEAP, prompt="x", max_tokens=1000)
+        tickets = [budget.send(most, k=k) for k in range(16)]
+        usage = {"prompt_tokens": 1, "completion_tokens": int(most * Decimal("1.5") / Decimal("0.0000005"))}
+        for ticket in tickets:
+            budget.settle(ticket, CHEAP, usage)
+
+        assert Decimal("1.49") < budget.surcharge < Decimal("1.51")

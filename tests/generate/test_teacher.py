@@ -10,6 +10,7 @@ import pytest
 
 from alpaca_cli.data.journal import Completion
 from alpaca_cli.errors import TeacherRefused
+from alpaca_cli.generate.body import Body
 from alpaca_cli.generate.failure import Failure
 from alpaca_cli.generate.prompt import Request
 from alpaca_cli.generate.teacher import Reply, Teacher
@@ -393,3 +394,46 @@ def test_loopback_is_not_asked_through_a_proxy(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
 
     assert answered(lambda number, body: GOOD)[0].text == "4. Instruction: x"
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    [
+        "https://api.openai.com/v1",
+        "https://api.openai.com/v1/",
+        "https://API.openai.com/v1",
+        "https://api.openai.com:443/v1",
+    ],
+)
+def test_openai_is_asked_for_its_standard_tier_by_whatever_address(base_url: str) -> None:
+    """Else the project's own setting counts, which may cost double."""
+    body = Body(TeacherSettings(model="m"), base_url).of(REQUEST)
+
+    assert (body["service_tier"], body["max_completion_tokens"]) == ("default", 3072)
+
+
+@pytest.mark.parametrize("code", [["a"], {"a": 1}, 5, True])
+@pytest.mark.parametrize("status", [400, 429, 500])
+def test_errors_whose_codes_are_no_texts_are_errors_all_the_same(status: int, code: Any) -> None:
+    failure = failed(lambda number, body: error(status, "odd", code=code))
+
+    assert failure.kind == {400: "rejected", 429: "busy", 500: "passing"}[status]
+
+
+def test_the_name_of_an_extra_field_is_no_pattern() -> None:
+    completion, _ = answered(lambda number, body: GOOD if "a(" in body else error(400, "?"), extra_body={"a(": 1})
+
+    assert completion.left_out == ()
+
+
+def test_counts_of_nothing_are_no_counts() -> None:
+    completion, _ = answered(lambda number, body: chat("a", usage={"prompt_tokens": 0, "completion_tokens": 0}))
+
+    assert completion.usage is None
+
+
+def test_models_names_hold_no_key() -> None:
+    with serving(lambda number, body: GOOD, model="x sk-secret y") as seen:
+        found = asyncio.run(_refused(seen, Failure("HTTP 404: no", "fatal", status=404)))
+
+    assert "sk-secret" not in str(found.problems)

@@ -118,3 +118,9 @@ def test_a_request_that_was_asked_before_and_found_no_room_stays_before_new_ones
 
     assert asks.num_waiting == 1
     assert asks.take(1.0, may_be_new=True) is each
+
+
+def test_a_server_that_never_answered_is_not_asked_longer_by_several_requests() -> None:
+    patience = trouble()
+
+    assert [judge(patience, ask(k), BROKEN, float(k)) for k in range(3)] == ["again", "again", "stop"]

@@ -28,14 +28,14 @@ class BatchMoney:
     def send(self, wave: Wave) -> None:
         """Write down that a batch is about to be submitted, unless that is written.  Raises UsageError (disk full)."""
         if self.ticket(wave) is None:
-            ledger = self._budget.ledger
-            ledger.send(Decimal(wave.most), num_requests=wave.num_requests, name=_name(wave))
-            ledger.sync()
+            is_priced = self._price is not None
+            self._budget.send(Decimal(wave.most), num_requests=wave.num_requests, name=_name(wave), is_priced=is_priced)
+            self._budget.ledger.sync()
 
     def settle(self, wave: Wave, cost: Decimal) -> None:
         """A batch came back, whose answers cost so much together; a second time this changes nothing."""
         if (ticket := self.ticket(wave)) is not None:
-            self._budget.settle_batch(ticket, self._price, cost)
+            self._budget.settle_batch(ticket, cost)
 
     def cost(self, request: Request, max_tokens: int, usage: Mapping[str, int] | None) -> Decimal:
         """USD of an answer to a request that allowed so many new tokens: by its usage, or else at its worst."""
