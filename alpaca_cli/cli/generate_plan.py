@@ -27,7 +27,7 @@ def source(recipe: GenerateRecipe, at: Sequence[Address]) -> str:
 
 
 def plan_text(plan: Plan, title: str) -> str:
-    """The plan of a run, with the whole prompt of its first request."""
+    """The whole prompt of a run's first request, and the plan of the run, which is what one looks for at the end."""
     if plan.is_observed:
         basis = f"observed in the {counted(plan.num_completions, 'completion')} of this run"
     else:
@@ -48,7 +48,7 @@ def plan_text(plan: Plan, title: str) -> str:
         number = plan.num if plan.num_affordable is None else plan.num_affordable
         rows["max cost"] = f"${plan.max_cost}, likely {buys}: it buys about {number:,} examples in all"
     lines = [f"the plan: {title}", *(f"  {name:9} {text}" for name, text in rows.items())]
-    return "\n".join([*lines, "", "the prompt of request 0, as it is sent:", "", plan.prompt])
+    return "\n".join(["the prompt of request 0, as it is sent:", "", plan.prompt, "", *lines])
 
 
 def refiltered_text(found: Refiltered) -> str:

@@ -197,7 +197,8 @@ def _line(progress: Progress, per_second: float) -> str:
 
 
 def _block(progress: Progress, per_second: float, num_retries: int) -> list[str]:
-    rate = f"{per_second * 60:,.0f} examples a minute, {_left(progress, per_second)}" if per_second else "beginning"
+    rate = f"{per_second * 60:,.0f} examples a minute, {_left(progress, per_second)}" if per_second else "none of late"
+    waiting = f", {progress.num_waiting:,} of them wait for an earlier one" if progress.num_waiting else ""
     refused = ", ".join(f"{name} {count:,}" for name, count in progress.reasons.most_common(5))
     retries = f", {counted(num_retries, 'retry', 'retries')}" if num_retries else ""
     under_way = ", ".join([f"{progress.num_under_way} of {progress.limit} under way", *_silence(progress)])
@@ -206,7 +207,7 @@ def _block(progress: Progress, per_second: float, num_retries: int) -> list[str]
         f"  kept     {progress.kept:,} of {progress.num:,}  {screen.bar(share)}  {share:.0%}",
         f"  speed    {rate}",
         f"  asked    {counted(progress.num_requests, 'request')}{retries}, {under_way}",
-        f"  answered {counted(progress.num_completions, 'completion')}",
+        f"  answered {counted(progress.num_completions, 'completion')}{waiting}",
         f"  tokens   {progress.prompt_tokens:,} in, {progress.completion_tokens:,} out",
         f"  refused  {refused or 'none'}",
     ]

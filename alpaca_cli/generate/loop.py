@@ -384,6 +384,7 @@ class Loop:
             seconds=self._clock() - self._began,
             spent=self._spent if is_priced else None,
             expected=self._expected() if is_priced else None,
+            num_waiting=0 if replay.is_done else replay.num_waiting,
             oldest_s=max((self._clock() - sent.at for sent in self._under_way.values()), default=0.0),
         )
 

@@ -36,6 +36,8 @@ class Progress:
     """USD of all processes of the run; None if no price is known."""
     expected: Decimal | None
     """USD that the whole run will have cost in the end, from what it has cost so far; None if that is not known."""
+    num_waiting: int = 0
+    """Answers that wait for that of an earlier request, since they are looked at in order."""
     oldest_s: float = 0.0
     """Seconds that the oldest request under way has been under way."""
 
