@@ -197,7 +197,8 @@ def _line(progress: Progress, per_second: float) -> str:
 
 
 def _block(progress: Progress, per_second: float, num_retries: int) -> list[str]:
-    rate = f"{per_second * 60:,.0f} examples a minute, {_left(progress, per_second)}" if per_second else "none of late"
+    idle = "beginning" if progress.seconds < RATE_OVER_S else "nothing kept of late"
+    rate = f"{per_second * 60:,.0f} examples a minute, {_left(progress, per_second)}" if per_second else idle
     waiting = f", {progress.num_waiting:,} of them wait for an earlier one" if progress.num_waiting else ""
     refused = ", ".join(f"{name} {count:,}" for name, count in progress.reasons.most_common(5))
     retries = f", {counted(num_retries, 'retry', 'retries')}" if num_retries else ""

@@ -56,7 +56,7 @@ def test_a_plan_shows_the_whole_prompt_that_is_sent_first(alpaca: Alpaca) -> Non
         alpaca(*command)
 
     sent = seen.requests[0]["messages"][0]["content"]
-    assert plain.out.endswith(f"the prompt of request 0, as it is sent:\n\n{sent}\n")
+    assert plain.out.startswith(f"the prompt of request 0, as it is sent:\n\n{sent}\n\nthe plan: 3 examples from m at ")
     assert as_json.json["prompt"] == sent
 
 
