@@ -51,7 +51,7 @@ def test_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_a_request_that_is_not_answered_holds_up_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    _, block = shown(monkeypatch, progress(num_waiting=4, seconds=99.0))
+    _, block = shown(monkeypatch, progress(kept=0, num_waiting=4, seconds=99.0))
 
     assert block[1] == "  speed    nothing kept of late"
     assert block[3] == "  answered 5 completions, 4 of them wait for an earlier one"
