@@ -108,7 +108,7 @@ class Teacher:
             else:
                 return self._clean(self._failure(error, request, body))
         else:
-            answer, name = self._struck(answer), self._struck(headers.get("x-request-id", "").encode()).decode()
+            answer, name = self.struck(answer), self.struck(headers.get("x-request-id", "").encode()).decode()
             read = fields_of(answer)
             if read is None:
                 message = f"not a completion: {excerpt(answer)}"
@@ -172,7 +172,7 @@ class Teacher:
         except (openai.OpenAIError, AttributeError, TypeError, ValueError):
             return []  # only a help for the message of another error
 
-    def _struck(self, answer: bytes) -> bytes:
+    def struck(self, answer: bytes) -> bytes:
         """What a server sent, the key struck out, if it is long enough to be one."""
         return (
             answer.replace(self._api_key.encode(), b"***") if len(self._api_key) >= SHORTEST_SECRET_IN_TEXT else answer

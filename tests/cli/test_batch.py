@@ -299,6 +299,22 @@ def test_a_wrong_key_ends_the_run_and_is_not_shown(
     assert len(server.books.batches) == 2
 
 
+@pytest.mark.parametrize("is_json", [True, False])
+def test_a_key_that_an_odd_answer_repeats_is_not_shown_in_part(
+    run: Alpaca, server: RehearsalServer, monkeypatch: pytest.MonkeyPatch, is_json: bool
+) -> None:
+    """It stands where the excerpt of the answer ends."""
+    monkeypatch.setenv("OPENAI_API_KEY", CANARY)
+    words = "x" * 58 + CANARY
+    odd = Answer(200, json.dumps({"a": words}).encode() if is_json else f"<html>{words}</html>".encode())
+    with meddling(server.base_url, before=lambda method, path: odd) as (base_url, _):
+        stopped = run("--batch", "--set", "breaker_s=0.1", base_url=base_url)
+
+    assert stopped.code == 4
+    assert "x***" in stopped.err
+    assert CANARY[:6] not in stopped.err
+
+
 def test_without_a_list_nothing_is_submitted_twice(run: Alpaca, server: RehearsalServer) -> None:
     def before(method: str, path: str) -> Answer | None:
         return error(404, "Not Found") if method == "GET" and path.startswith("/batches?") else None

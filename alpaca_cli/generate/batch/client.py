@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import openai
 
 from alpaca_cli.data.files import write_atomically
+from alpaca_cli.data.jsonl import dumps
 from alpaca_cli.errors import TeacherError, TeacherRefused, TeacherUnreachable
 from alpaca_cli.generate.answer import excerpt
 from alpaca_cli.generate.failure import Failure, failure_of
@@ -63,7 +64,7 @@ class BatchClient:
             with path.open("rb") as stream:
                 files = self._teacher.client.files.with_raw_response
                 answer = await files.create(file=(name, stream, "application/jsonl"), purpose="batch")
-            return _id(_object(answer.content))
+            return self._id(self._object(answer.content))
 
         return await self.call(f"uploading {name}", send)
 
@@ -100,7 +101,7 @@ class BatchClient:
             except openai.APIError as error:
                 is_doubtful = self._failure(error).may_be_paid
                 raise
-            return _id(_object(answer.content))
+            return self._id(self._object(answer.content))
 
         return await self.call("submitting a batch", send)
 
@@ -110,7 +111,7 @@ class BatchClient:
         try:
             async for file in self._pages(lambda **after: files.list(purpose="batch", **after)):
                 if file.get("filename") == name:
-                    return _id(file)
+                    return self._id(file)
         except (openai.APIError, CallFailed, _Odd):
             pass
         return None
@@ -124,7 +125,7 @@ class BatchClient:
             ours = None
             async for each in pages:  # the newest first
                 if file_id == each.get("input_file_id") or metadata == each.get("metadata"):
-                    ours = _id(each)
+                    ours = self._id(each)
             return ours
 
         try:
@@ -144,9 +145,9 @@ class BatchClient:
 
         async def send() -> Json:
             answer = await self._teacher.client.batches.with_raw_response.retrieve(batch_id)
-            found = _object(answer.content)
+            found = self._object(answer.content)
             if not isinstance(found.get("status"), str):
-                raise _Odd(f"a batch without a status: {excerpt(answer.content)}")
+                raise self._odd("a batch without a status", answer.content)
             return found
 
         return await self.call("looking at a batch", send)
@@ -163,7 +164,7 @@ class BatchClient:
                         last += chunk
                         last = last[last.rstrip().rfind(b"\n") + 1 :]
                 if last.strip():
-                    _object(last)  # else it was torn, or is something else
+                    self._object(last)  # else it was torn, or is something else
 
         # a file may come later than the word that it is there
         await self.call("downloading the results of a batch", fetch, may_pass=(404,))
@@ -222,19 +223,19 @@ class BatchClient:
         after: dict[str, str] = {}
         while True:
             answer = await page(**after)
-            found = _object(answer.content)
+            found = self._object(answer.content)
             rows = found.get("data")
             if not isinstance(rows, list):
-                raise _Odd(f"not a list: {excerpt(answer.content)}")
-            new = [row for row in rows if isinstance(row, dict) and _id(row) not in seen]
+                raise self._odd("not a list", answer.content)
+            new = [row for row in rows if isinstance(row, dict) and self._id(row) not in seen]
             for row in new:
                 yield row
             if not found.get("has_more"):
                 return
             if not new:
                 raise CallFailed(Failure("the server's list does not end", "rejected"))
-            seen.update(_id(row) for row in new)
-            after = {"after": _id(new[-1])}
+            seen.update(self._id(row) for row in new)
+            after = {"after": self._id(new[-1])}
 
     def _failure(self, error: openai.APIError | _Odd) -> Failure:
         if isinstance(error, _Odd):
@@ -242,18 +243,20 @@ class BatchClient:
         failure = failure_of(error, timeout_s=self._teacher.settings.deadline_s)
         return replace(failure, message=self._teacher.clean(failure.message))
 
+    def _object(self, answer: bytes) -> Json:
+        try:
+            found = json.loads(answer.decode("utf-8", "replace"))
+        except (ValueError, RecursionError):
+            found = None
+        if not isinstance(found, dict):
+            raise self._odd("not what was asked for", answer)
+        return found
 
-def _object(answer: bytes) -> Json:
-    try:
-        found = json.loads(answer)
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
-        raise _Odd(f"not what was asked for: {excerpt(answer)}")
-    return found
+    def _id(self, found: Json) -> str:
+        if not isinstance(found.get("id"), str):
+            raise self._odd("an object without an id", dumps(found).encode())
+        return str(found["id"])
 
-
-def _id(found: Json) -> str:
-    if not isinstance(found.get("id"), str):
-        raise _Odd(f"an object without an id: {json.dumps(found)[:80]}")
-    return str(found["id"])
+    def _odd(self, what: str, answer: bytes) -> _Odd:
+        """The key is struck out first: of a key cut in the middle a part would be shown."""
+        return _Odd(f"{what}: {excerpt(self._teacher.struck(answer))}")
