@@ -404,6 +404,75 @@ def test_torn_and_foreign_answers_are_asked_for_again(run: Alpaca, server: Rehea
     assert len(server.books.batches) == 2
 
 
+@pytest.mark.parametrize("part", ["all", "a line"])
+def test_results_that_came_short_are_asked_for_again_and_not_paid_again(
+    run: Alpaca, server: RehearsalServer, online: bytes, part: str
+) -> None:
+    """Every second download has status 200, and lacks everything or its last line."""
+    numbers = count()
+
+    def after(method: str, path: str, answer: Answer) -> Answer:
+        if not path.endswith("/content") or next(numbers) % 2:
+            return answer
+        return Answer(200, b"" if part == "all" else b"".join(answer.body.splitlines(keepends=True)[:-1]))
+
+    server.books.delivered.clear()
+    stormy(server, row_rates={"error_500": 0.15})  # so that there are files of errors, too
+    with meddling(server.base_url, after=after) as (base_url, _):
+        done = run("--batch", *PRICES, base_url=base_url)
+
+    assert done.code == 0, done.err
+    assert dataset() == online
+    assert list(Path("r/batches").glob("*.errors.jsonl"))
+    assert set(server.books.delivered.values()) == {1}
+    assert spent() == billed(server) > 0
+
+
+def test_results_that_stay_short_are_kept_for_later(run: Alpaca, server: RehearsalServer, online: bytes) -> None:
+    is_short = True
+
+    def after(method: str, path: str, answer: Answer) -> Answer:
+        return Answer(200, b"") if is_short and path.endswith("/content") else answer
+
+    with meddling(server.base_url, after=after) as (base_url, _):
+        stopped = run("--batch", "--set", "breaker_s=0.2", base_url=base_url)
+        last = steps()[-1]
+        is_short = False
+        done = run("--batch", base_url=base_url)
+
+    assert (stopped.code, last) == (4, "ended")
+    assert "a file of 0 lines, where the server counted 4 results" in stopped.err
+    assert "put it at r/batches/001.output.jsonl" in stopped.err
+    assert done.code == 0
+    assert dataset() == online
+    assert len(server.books.batches) == 2
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        None,
+        {},
+        {"completed": "4", "failed": True},
+        {"completed": 4, "failed": 4},
+        {"completed": 4, "failed": -1},
+        {"completed": 99},
+    ],
+)
+def test_counts_that_cannot_be_do_not_hold_a_batch_up(
+    run: Alpaca, server: RehearsalServer, online: bytes, counts: object
+) -> None:
+    def after(method: str, path: str, answer: Answer) -> Answer:
+        is_look = method == "GET" and path.startswith("/batches/")
+        return answer.but(request_counts=counts) if is_look else answer
+
+    with meddling(server.base_url, after=after) as (base_url, _):
+        done = run("--batch", "--set", "breaker_s=0.2", base_url=base_url)
+
+    assert done.code == 0, done.err
+    assert dataset() == online
+
+
 def test_results_that_answer_nothing_asked_are_counted_and_not_taken(
     run: Alpaca, server: RehearsalServer, online: bytes
 ) -> None:

@@ -28,6 +28,7 @@ from alpaca_cli.generate.trouble import FIRST_PAUSE_S, LONGEST_PAUSE_S
 
 PAGE = 100  # batches in one list
 LISTED_AFTER_S = 10.0  # a server that is many shows within this time what one of them was told
+AGAIN = "once the server answers again, run the same command: it goes on where it stopped"
 _T = TypeVar("_T")
 Json = dict[str, Any]
 
@@ -41,7 +42,7 @@ class CallFailed(Exception):
 
 
 class _Odd(Exception):
-    """An answer that is none: torn, or a web page."""
+    """An answer that is none: torn, short, or a web page."""
 
 
 class BatchClient:
@@ -152,27 +153,38 @@ class BatchClient:
 
         return await self.call("looking at a batch", send)
 
-    async def download(self, file_id: str, path: Path) -> None:
-        """Write the whole of a server's file to `path`, or nothing."""
+    async def download(self, file_id: str, path: Path, *, num_lines: int) -> None:
+        """Write the whole of a server's file, which has `num_lines` lines at least, to `path`, or nothing."""
 
         async def fetch() -> None:
-            last = b""
+            last, tail, found = b"", b"", 0
             with write_atomically(path) as stream:
                 async with self._teacher.client.files.with_streaming_response.content(file_id) as answer:
                     async for chunk in answer.iter_bytes(1 << 16):
                         stream.write(chunk)
-                        last += chunk
-                        last = last[last.rstrip().rfind(b"\n") + 1 :]
-                if last.strip():
+                        *lines, tail = (tail + chunk).split(b"\n")
+                        for last in filter(bytes.strip, lines):
+                            found += 1
+                if tail.strip():
+                    last, found = tail, found + 1
+                if last:
                     self._object(last)  # else it was torn, or is something else
+                if found < num_lines:
+                    raise _Odd(f"a file of {found:,} lines, where the server counted {num_lines:,} results")
 
-        # a file may come later than the word that it is there
-        await self.call("downloading the results of a batch", fetch, may_pass=(404,))
+        await self.call(
+            "downloading the results of a batch",
+            fetch,
+            may_pass=(404,),  # a file may come later than the word that it is there
+            hint=f"{AGAIN}; or get the file {file_id} in another way, put it at {path}, and run the same command",
+        )
 
-    async def call(self, what: str, send: Callable[[], Awaitable[_T]], *, may_pass: tuple[int, ...] = ()) -> _T:
+    async def call(
+        self, what: str, send: Callable[[], Awaitable[_T]], *, may_pass: tuple[int, ...] = (), hint: str = AGAIN
+    ) -> _T:
         """What `send` gives, tried again as long as it may pass.
 
-        Raises CallFailed for what will not, and TeacherUnreachable after `breaker_s` seconds of failures.
+        Raises CallFailed for what will not, and TeacherUnreachable with `hint` after `breaker_s` seconds of failures.
         """
         since: float | None = None
         pause = FIRST_PAUSE_S
@@ -195,19 +207,19 @@ class BatchClient:
                 raise CallFailed(failure)
             asked = failure.pause_s or 0.0
             if now - since >= self._breaker_s or asked > self._teacher.settings.longest_pause_s:
-                raise self.gave_up(what, failure)
+                raise self.gave_up(what, failure, hint)
             since = max(since, now + asked)
             seconds = max(pause * (1 - random.random() / 4), asked)
             pause = min(LONGEST_PAUSE_S, pause * 2)
             self._listener.retry(f"{what}: {failure.message}; again in {seconds:.1f} s")
             await asyncio.sleep(seconds)
 
-    def gave_up(self, what: str, failure: Failure) -> TeacherUnreachable:
+    def gave_up(self, what: str, failure: Failure, hint: str = AGAIN) -> TeacherUnreachable:
         """The error that ends a process whose server does not answer."""
         return TeacherUnreachable(
             f"{what} failed for {self._breaker_s:g} s; last: {failure.message}",
             where=self._teacher.base_url,
-            hint="once the server answers again, run the same command: it goes on where it stopped",
+            hint=hint,
         )
 
     async def refused(self, failure: Failure) -> TeacherError:

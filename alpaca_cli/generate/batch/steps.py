@@ -107,7 +107,10 @@ class BatchSteps:
             pause = min(LONGEST_LOOK_S, pause * 1.5)
         told = {key: self._teacher.clean(words) for key, words in _first_error(batch).items()}
         files = {name: batch[name] for name in ("output_file_id", "error_file_id") if isinstance(batch.get(name), str)}
-        self._log.record(wave, "ended", status=status, **files, **told)
+        num_completed, num_failed = _counts(batch, "completed", "failed")
+        self._log.record(
+            wave, "ended", status=status, num_completed=num_completed, num_failed=num_failed, **files, **told
+        )
 
     async def _look(self, wave: Wave) -> Json:
         assert wave.batch_id is not None
@@ -123,11 +126,16 @@ class BatchSteps:
             ) from None
 
     async def _download(self, wave: Wave) -> None:
-        parts: dict[Part, str | None] = {"output": wave.output_file_id, "errors": wave.error_file_id}
-        for part, file_id in parts.items():
+        # some servers count the failed among the completed
+        num_answers = min(wave.num_completed, wave.num_requests - wave.num_failed)
+        parts: dict[Part, tuple[str | None, int]] = {
+            "output": (wave.output_file_id, num_answers),
+            "errors": (wave.error_file_id, min(wave.num_failed, wave.num_requests)),
+        }
+        for part, (file_id, num_lines) in parts.items():
             path = self._folder.path(wave.wave, part)
             if file_id is not None and not path.exists():
-                await self._client.download(file_id, path)
+                await self._client.download(file_id, path, num_lines=num_lines)
         self._log.record(wave, "downloaded")
 
 
@@ -141,7 +149,7 @@ def _state(wave: Wave, batch: Json) -> str:
 def _counts(batch: Json, *names: str) -> list[int]:
     counts = batch.get("request_counts")
     found = [counts.get(name) if isinstance(counts, dict) else None for name in names]
-    return [number if isinstance(number, int) else 0 for number in found]
+    return [max(0, number) if type(number) is int else 0 for number in found]
 
 
 def _lacks_files(batch: Json) -> bool:
