@@ -78,6 +78,12 @@ def steps() -> list[str]:
     return [row["step"] for row in rows("r/batches.jsonl")]
 
 
+def move_batches(base_url: str, server: RehearsalServer) -> None:
+    """As if they had been submitted to the server itself, and not to a proxy in front of it."""
+    path = Path("r/batches.jsonl")
+    path.write_text(path.read_text().replace(base_url, server.base_url))
+
+
 def test_batches_make_the_dataset_that_asking_one_by_one_makes(
     run: Alpaca, server: RehearsalServer, online: bytes
 ) -> None:
@@ -325,12 +331,111 @@ def test_without_a_list_nothing_is_submitted_twice(run: Alpaca, server: Rehearsa
         second = run("--batch", base_url=base_url)
 
     assert (first.code, second.code) == (4, 4)
-    assert "a batch may have been created, and the server cannot list its batches" in second.err
+    assert "a batch may have been created, and there is no way to tell: HTTP 404: Not Found" in second.err
     assert "delete the last line of batches.jsonl" in second.err
     assert asked.count("POST /batches") == 1
+    move_batches(base_url, server)
     done = run("--batch")
     assert done.code == 0
     assert len(server.books.batches) == steps().count("submitted")
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (404, "run the same command with the key that was used first"),
+        (400, "delete the last line of batches.jsonl"),
+        (401, "check the key in OPENAI_API_KEY"),
+    ],
+)
+def test_after_a_doubtful_try_no_refusal_means_that_there_is_no_batch(
+    run: Alpaca, server: RehearsalServer, online: bytes, status: int, words: str
+) -> None:
+    """The answer to the creation is lost; then comes a key of another project, which sees no batches and no files."""
+    is_other_key = False
+
+    def before(method: str, path: str) -> Answer | None:
+        if not is_other_key or not path.startswith("/batches"):
+            return None
+        if method == "GET":
+            return Answer(200, b'{"object": "list", "data": [], "has_more": false}')
+        return error(status, "No such File object")
+
+    def after(method: str, path: str, answer: Answer) -> Answer:
+        nonlocal is_other_key
+        if method == "POST" and path == "/batches" and not server.books.requests["/v1/batches/{id}", "200"]:
+            is_other_key = True
+            return Answer(0, b"", drop=True)
+        return answer
+
+    server.books.delivered.clear()
+    with meddling(server.base_url, before=before, after=after) as (base_url, _):
+        same_process = run("--batch", *PRICES, base_url=base_url)
+        another = run("--batch", *PRICES, base_url=base_url)
+        before_it = steps()
+        is_other_key = False
+        done = run("--batch", *PRICES, base_url=base_url)
+
+    assert (same_process.code, another.code) == (4, 4)
+    assert words in same_process.err and words in another.err
+    assert "--model" not in same_process.err + another.err
+    assert before_it == ["planned", "uploaded", "submitting"]
+    assert done.code == 0, done.err
+    assert dataset() == online
+    assert len(server.books.batches) == 2
+    assert set(server.books.delivered.values()) == {1}
+    assert spent() == billed(server) > 0
+
+
+def test_a_sure_refusal_is_settled_and_names_no_model(run: Alpaca, server: RehearsalServer) -> None:
+    def before(method: str, path: str) -> Answer | None:
+        return error(404, "No such File object: file-1") if (method, path) == ("POST", "/batches") else None
+
+    with meddling(server.base_url, before=before) as (base_url, _):
+        refused = run("--batch", *PRICES, base_url=base_url)
+
+    sent, settled = rows("r/ledger.jsonl")
+    assert refused.code == 4
+    assert "No such File object" in refused.err
+    assert "check the key: a server shows files and batches only to the project" in refused.err
+    assert "--model" not in refused.err
+    assert steps() == ["planned", "uploaded", "submitting", "ended", "taken"]
+    assert Decimal(sent["most"]) > 0
+    assert settled == {"ticket": sent["ticket"], "cost": "0"}
+
+
+@pytest.mark.parametrize(
+    ("step", "blocked"), [("submitting", "/batches"), ("submitted", "/batches/"), ("ended", "/content")]
+)
+def test_a_batch_is_not_looked_for_at_another_server(
+    run: Alpaca, server: RehearsalServer, online: bytes, step: str, blocked: str
+) -> None:
+    is_blocked = True
+
+    def after(method: str, path: str, answer: Answer) -> Answer:
+        if is_blocked and (path == blocked or (blocked != "/batches" and blocked in path)):
+            return error(503, "busy") if method == "GET" else Answer(0, b"", drop=True)
+        return answer
+
+    def before(method: str, path: str) -> Answer | None:
+        return error(503, "busy") if is_blocked and method == "GET" and path.startswith("/batches?") else None
+
+    server.books.delivered.clear()
+    with meddling(server.base_url, before=before, after=after) as (base_url, _):
+        run("--batch", *PRICES, "--set", "breaker_s=0.1", base_url=base_url)
+        stopped, num_asked = steps(), server.num_requests
+        refused = run("--batch", *PRICES)
+        unchanged = (steps(), server.num_requests) == (stopped, num_asked)
+        is_blocked = False
+        done = run("--batch", *PRICES, base_url=base_url)
+
+    assert (stopped[-1], refused.code, unchanged) == (step, 4, True)
+    assert f"batch 1 is at another server, {base_url}, and not taken yet" in refused.err
+    assert f"run the same command with --base-url {base_url}" in refused.err
+    assert done.code == 0, done.err
+    assert dataset() == online
+    assert set(server.books.delivered.values()) == {1}
+    assert spent() == billed(server) > 0
 
 
 def test_our_batch_is_found_behind_many_pages(run: Alpaca, server: RehearsalServer) -> None:
@@ -501,6 +606,7 @@ def test_a_batch_whose_files_never_come_is_kept_for_later(run: Alpaca, server: R
 
     with meddling(server.base_url, after=after) as (base_url, _):
         stopped = run("--batch", "--set", "breaker_s=0.3", base_url=base_url)
+    move_batches(base_url, server)
     done = run("--batch")
 
     assert stopped.code == 4
@@ -518,6 +624,7 @@ def test_a_server_that_goes_away_is_waited_for_no_longer_than_the_breaker(run: A
 
     with meddling(server.base_url, before=before) as (base_url, _):
         stopped = run("--batch", "--set", "breaker_s=0.2", base_url=base_url)
+    move_batches(base_url, server)
     done = run("--batch")
 
     assert stopped.code == 4
@@ -610,6 +717,7 @@ def test_going_on_online_takes_the_batch_first(run: Alpaca, server: RehearsalSer
 
     with meddling(server.base_url, before=before) as (base_url, _):
         run("--batch", "--set", "breaker_s=0.1", base_url=base_url)
+    move_batches(base_url, server)
     server.books.delivered.clear()
     asked_before = server.books.billed.answers
     done = run("--set", "teacher.concurrency=1")
@@ -634,6 +742,7 @@ def test_a_batch_that_is_not_needed_any_more_is_told_and_kept(
 
     with meddling(server.base_url, before=before) as (base_url, _):
         run("--batch", "--set", "breaker_s=0.1", base_url=base_url)
+    move_batches(base_url, server)
     kept = len(json.loads(dataset()))
     fewer = alpaca("generate", "-n", kept, "--base-url", server.base_url, "--model", "rehearsal", "--out", "r")
     again = alpaca("generate", "-n", kept, "--base-url", server.base_url, "--model", "rehearsal", "--out", "r")

@@ -29,6 +29,7 @@ from alpaca_cli.generate.trouble import FIRST_PAUSE_S, LONGEST_PAUSE_S
 PAGE = 100  # batches in one list
 LISTED_AFTER_S = 10.0  # a server that is many shows within this time what one of them was told
 AGAIN = "once the server answers again, run the same command: it goes on where it stopped"
+_NOT_FOUND = (404, 405, 410)
 _T = TypeVar("_T")
 Json = dict[str, Any]
 
@@ -81,7 +82,7 @@ class BatchClient:
         """The id of the batch of a file, of which the server has one after this, and not two.
 
         It is looked for first if a try before may have created it (`is_doubtful`), and again after a while, since the
-        list may be late.  Raises CallFailed, TeacherUnreachable, and TeacherRefused if there is no way to find out.
+        list may be late.  Raises CallFailed if for sure there is none, and TeacherUnreachable or TeacherRefused else.
         """
 
         async def send() -> str:
@@ -91,7 +92,7 @@ class BatchClient:
                 if (found := await self._created(file_id, metadata)) is not None:
                     return found
             before_try()
-            is_doubtful = True
+            was_doubtful, is_doubtful = is_doubtful, True
             try:
                 answer = await self._teacher.client.batches.with_raw_response.create(
                     input_file_id=file_id,
@@ -100,11 +101,26 @@ class BatchClient:
                     metadata=dict(metadata),
                 )
             except openai.APIError as error:
-                is_doubtful = self._failure(error).may_be_paid
+                is_doubtful = was_doubtful or self._failure(error).may_be_paid
                 raise
             return self._id(self._object(answer.content))
 
-        return await self.call("submitting a batch", send)
+        try:
+            return await self.call("submitting a batch", send)
+        except CallFailed as error:
+            if not is_doubtful:
+                raise
+            failure = error.failure
+            if failure.kind == "fatal" and failure.status not in _NOT_FOUND:
+                raise await self.refused(failure) from None
+            # another key, or another server, does not find what is there
+            raise TeacherRefused(
+                f"a batch may have been created, and there is no way to tell: {failure.message}",
+                where=self._teacher.base_url,
+                hint="run the same command with the key that was used first; or find out whether the server has a "
+                f"batch of the file {file_id}; if it has none, delete the last line of batches.jsonl and run the same "
+                "command again",
+            ) from None
 
     async def _uploaded(self, name: str) -> str | None:
         """The id of the file under `name`, if it is found easily: a second one would cost nothing."""
@@ -129,17 +145,7 @@ class BatchClient:
                     ours = self._id(each)
             return ours
 
-        try:
-            return await self.call("looking for a batch that may have been created", look)
-        except CallFailed as error:
-            if error.failure.kind == "fatal" and error.failure.status not in (404, 405, 410):
-                raise
-            raise TeacherRefused(
-                f"a batch may have been created, and the server cannot list its batches: {error.failure.message}",
-                where=self._teacher.base_url,
-                hint=f"find out whether it has a batch of the file {file_id}; if it has none, delete the last line of "
-                "batches.jsonl and run the same command again",
-            ) from None
+        return await self.call("looking for a batch that may have been created", look)
 
     async def look(self, batch_id: str) -> Json:
         """Where a batch stands, as the server says."""
@@ -163,8 +169,9 @@ class BatchClient:
                     async for chunk in answer.iter_bytes(1 << 16):
                         stream.write(chunk)
                         *lines, tail = (tail + chunk).split(b"\n")
-                        for last in filter(bytes.strip, lines):
-                            found += 1
+                        filled = [line for line in lines if line.strip()]
+                        found += len(filled)
+                        last = filled[-1] if filled else last
                 if tail.strip():
                     last, found = tail, found + 1
                 if last:
@@ -226,8 +233,11 @@ class BatchClient:
         """The error that ends a run for a call that will not pass."""
         if failure.status in (404, 405, 501) and not self._is_proven:
             hint = "this server has no Batch API: leave out --batch, or write the batch to a file with --batch-export"
-            return TeacherRefused(failure.message, where=self._teacher.base_url, hint=hint)
-        return await self._teacher.refused(failure)
+        elif failure.status in _NOT_FOUND:  # not for want of the model, which these calls do not name
+            hint = "check the key: a server shows files and batches only to the project that they belong to"
+        else:
+            return await self._teacher.refused(failure)
+        return TeacherRefused(failure.message, where=self._teacher.base_url, hint=hint)
 
     async def _pages(self, page: Callable[..., Awaitable[Any]]) -> AsyncIterator[Json]:
         """Every object of a list of many pages.  Raises CallFailed if the server does not give all of them."""

@@ -42,8 +42,10 @@ class BatchSteps:
     async def go(self, wave: Wave) -> None:
         """Go on with a batch from wherever it is, until its results are in the folder.
 
-        Raises UsageError when a file cannot be written, and TeacherError when the server refuses or does not answer.
+        Raises UsageError when a file cannot be written, and TeacherError when the server refuses, does not answer, or
+        is not the one that has the batch.
         """
+        self._check_server(wave)
         try:
             if wave.step == "planned":
                 await self._upload(wave)
@@ -55,6 +57,17 @@ class BatchSteps:
                 await self._download(wave)
         except CallFailed as error:
             raise await self._client.refused(error.failure) from None
+
+    def _check_server(self, wave: Wave) -> None:
+        """Another server would say that there is no such batch, and what is paid would be asked again."""
+        if wave.step not in ("submitting", "submitted", "ended") or wave.base_url is None:
+            return
+        if wave.base_url.rstrip("/") != self._teacher.base_url.rstrip("/"):
+            raise TeacherRefused(
+                f"batch {wave.wave} is at another server, {wave.base_url}, and not taken yet",
+                where=self._teacher.base_url,
+                hint=f"take it first: run the same command with --base-url {wave.base_url}",
+            )
 
     async def _upload(self, wave: Wave) -> None:
         path = self._folder.path(wave.wave, "input")
@@ -76,7 +89,7 @@ class BatchSteps:
                 URLS[self._recipe.teacher.api],
                 metadata,
                 is_doubtful=wave.step == "submitting",
-                before_try=lambda: self._log.record(wave, "submitting", base_url=self._teacher.base_url),
+                before_try=lambda: self._submitting(wave),
             )
         except CallFailed as error:  # for sure there is no batch
             self._log.record(wave, "ended", status="failed", message=error.failure.message)
@@ -84,6 +97,10 @@ class BatchSteps:
             self._log.record(wave, "taken")
             raise
         self._log.record(wave, "submitted", batch_id=batch_id)
+
+    def _submitting(self, wave: Wave) -> None:
+        if wave.step != "submitting":
+            self._log.record(wave, "submitting", base_url=self._teacher.base_url)
 
     async def _wait(self, wave: Wave) -> None:
         """Look at the batch until it has ended and its files are named."""
