@@ -849,6 +849,39 @@ def test_an_import_that_was_killed_is_finished_by_the_next_command(
     assert dataset() == online
 
 
+ODD = b'"usage": {"odd": Infinity}, "note": "\xff", "usage"'
+"""In the place of the name of an answer's usage: no JSON, no UTF-8, and the same name twice."""
+
+
+def test_odd_answers_of_a_batch_are_taken_and_not_paid_again(
+    run: Alpaca, server: RehearsalServer, online: bytes
+) -> None:
+    def after(method: str, path: str, answer: Answer) -> Answer:
+        return Answer(200, answer.body.replace(b'"usage"', ODD)) if path.endswith("/content") else answer
+
+    server.books.delivered.clear()
+    with meddling(server.base_url, after=after) as (base_url, _):
+        done = run("--batch", *PRICES, base_url=base_url)
+
+    assert done.code == 0, done.err
+    assert ODD in Path("r/batches/001.output.jsonl").read_bytes()
+    assert dataset() == online
+    assert set(server.books.delivered.values()) == {1}
+    assert spent() == billed(server) > 0
+
+
+def test_odd_answers_in_a_file_are_taken(run: Alpaca, server: RehearsalServer) -> None:
+    run("--batch-export", "in.jsonl")
+    answered(server, "in.jsonl", "out.jsonl")
+    raw = Path("out.jsonl").read_bytes()
+    assert raw.count(b'"usage"') == 4
+    Path("out.jsonl").write_bytes(raw.replace(b'"usage"', ODD))
+    imported = run("--batch-import", "out.jsonl")
+
+    assert imported.code == 0
+    assert "took 4 answers" in imported.err
+
+
 def test_a_malformed_file_is_refused_whole_and_every_line_told(run: Alpaca, server: RehearsalServer) -> None:
     run("--batch-export", "in.jsonl")
     found = answered(server, "in.jsonl", "out.jsonl")
