@@ -953,3 +953,22 @@ def test_the_rehearsal_itself_answers_batches(alpaca: Alpaca) -> None:
     assert len(json.loads(Path("r/alpaca_data.json").read_text())) == 20
     assert refused.code == 2
     assert "found the rehearsal teacher" in refused.err
+
+
+@pytest.mark.parametrize(("step", "method"), [("submitted", "_wait"), ("ended", "_download")])
+def test_a_batch_that_went_with_its_rehearsal_is_asked_anew(
+    alpaca: Alpaca, monkeypatch: pytest.MonkeyPatch, step: str, method: str
+) -> None:
+    def leave(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    command = ("generate", "-n", 20, "--teacher", "rehearsal", "--out", "r", "--batch")
+    with monkeypatch.context() as patched:
+        patched.setattr(steps_module.BatchSteps, method, leave)
+        left = alpaca(*command)
+    last = steps()[-1]
+    done = alpaca(*command)
+
+    assert (left.code, last, done.code) == (130, step, 0)
+    assert "batch 1 ended with the rehearsal that it was submitted to" in done.err
+    assert len(json.loads(Path("r/alpaca_data.json").read_text())) == 20
