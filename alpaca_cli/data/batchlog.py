@@ -47,6 +47,9 @@ class Wave:
     """With which it ended, in the server's words."""
     output_file_id: str | None = None
     error_file_id: str | None = None
+    num_completed: int = 0
+    """Requests that the server says it answered, and below, that failed; 0 where it does not say."""
+    num_failed: int = 0
     code: str | None = None
     message: str | None = None
     """Why the server would not begin with it."""
@@ -88,7 +91,7 @@ class BatchLog(AppendFile):
         self._append(self.next_number, step, run=self.run, num_requests=num_requests, sha256=sha256, most=str(most))
         return self.waves[-1]
 
-    def record(self, wave: Wave, step: str, **details: str | None) -> None:
+    def record(self, wave: Wave, step: str, **details: str | int | None) -> None:
         """Record the next step of a batch.  Raises UsageError (disk full)."""
         self._append(wave.wave, step, **{key: value for key, value in details.items() if value is not None})
 
@@ -142,7 +145,7 @@ _WANTED: dict[str, tuple[tuple[type, ...], str]] = {
     "step": _TEXT,
     "at": _TEXT,
     "run": _TEXT,
-    "num_requests": _NUMBER,
+    **dict.fromkeys(("num_requests", "num_completed", "num_failed"), _NUMBER),
     **dict.fromkeys(("sha256", "most", "file_id", "base_url", "batch_id", "status", "submitted_at"), _TEXT),
     **dict.fromkeys(("output_file_id", "error_file_id", "code", "message"), _TEXT),
 }

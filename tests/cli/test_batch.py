@@ -78,6 +78,12 @@ def steps() -> list[str]:
     return [row["step"] for row in rows("r/batches.jsonl")]
 
 
+def move_batches(base_url: str, server: RehearsalServer) -> None:
+    """As if they had been submitted to the server itself, and not to a proxy in front of it."""
+    path = Path("r/batches.jsonl")
+    path.write_text(path.read_text().replace(base_url, server.base_url))
+
+
 def test_batches_make_the_dataset_that_asking_one_by_one_makes(
     run: Alpaca, server: RehearsalServer, online: bytes
 ) -> None:
@@ -299,6 +305,22 @@ def test_a_wrong_key_ends_the_run_and_is_not_shown(
     assert len(server.books.batches) == 2
 
 
+@pytest.mark.parametrize("is_json", [True, False])
+def test_a_key_that_an_odd_answer_repeats_is_not_shown_in_part(
+    run: Alpaca, server: RehearsalServer, monkeypatch: pytest.MonkeyPatch, is_json: bool
+) -> None:
+    """It stands where the excerpt of the answer ends."""
+    monkeypatch.setenv("OPENAI_API_KEY", CANARY)
+    words = "x" * 58 + CANARY
+    odd = Answer(200, json.dumps({"a": words}).encode() if is_json else f"<html>{words}</html>".encode())
+    with meddling(server.base_url, before=lambda method, path: odd) as (base_url, _):
+        stopped = run("--batch", "--set", "breaker_s=0.1", base_url=base_url)
+
+    assert stopped.code == 4
+    assert "x***" in stopped.err
+    assert CANARY[:6] not in stopped.err
+
+
 def test_without_a_list_nothing_is_submitted_twice(run: Alpaca, server: RehearsalServer) -> None:
     def before(method: str, path: str) -> Answer | None:
         return error(404, "Not Found") if method == "GET" and path.startswith("/batches?") else None
@@ -309,12 +331,111 @@ def test_without_a_list_nothing_is_submitted_twice(run: Alpaca, server: Rehearsa
         second = run("--batch", base_url=base_url)
 
     assert (first.code, second.code) == (4, 4)
-    assert "a batch may have been created, and the server cannot list its batches" in second.err
+    assert "a batch may have been created, and there is no way to tell: HTTP 404: Not Found" in second.err
     assert "delete the last line of batches.jsonl" in second.err
     assert asked.count("POST /batches") == 1
+    move_batches(base_url, server)
     done = run("--batch")
     assert done.code == 0
     assert len(server.books.batches) == steps().count("submitted")
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (404, "run the same command with the key that was used first"),
+        (400, "delete the last line of batches.jsonl"),
+        (401, "check the key in OPENAI_API_KEY"),
+    ],
+)
+def test_after_a_doubtful_try_no_refusal_means_that_there_is_no_batch(
+    run: Alpaca, server: RehearsalServer, online: bytes, status: int, words: str
+) -> None:
+    """The answer to the creation is lost; then comes a key of another project, which sees no batches and no files."""
+    is_other_key = False
+
+    def before(method: str, path: str) -> Answer | None:
+        if not is_other_key or not path.startswith("/batches"):
+            return None
+        if method == "GET":
+            return Answer(200, b'{"object": "list", "data": [], "has_more": false}')
+        return error(status, "No such File object")
+
+    def after(method: str, path: str, answer: Answer) -> Answer:
+        nonlocal is_other_key
+        if method == "POST" and path == "/batches" and not server.books.requests["/v1/batches/{id}", "200"]:
+            is_other_key = True
+            return Answer(0, b"", drop=True)
+        return answer
+
+    server.books.delivered.clear()
+    with meddling(server.base_url, before=before, after=after) as (base_url, _):
+        same_process = run("--batch", *PRICES, base_url=base_url)
+        another = run("--batch", *PRICES, base_url=base_url)
+        before_it = steps()
+        is_other_key = False
+        done = run("--batch", *PRICES, base_url=base_url)
+
+    assert (same_process.code, another.code) == (4, 4)
+    assert words in same_process.err and words in another.err
+    assert "--model" not in same_process.err + another.err
+    assert before_it == ["planned", "uploaded", "submitting"]
+    assert done.code == 0, done.err
+    assert dataset() == online
+    assert len(server.books.batches) == 2
+    assert set(server.books.delivered.values()) == {1}
+    assert spent() == billed(server) > 0
+
+
+def test_a_sure_refusal_is_settled_and_names_no_model(run: Alpaca, server: RehearsalServer) -> None:
+    def before(method: str, path: str) -> Answer | None:
+        return error(404, "No such File object: file-1") if (method, path) == ("POST", "/batches") else None
+
+    with meddling(server.base_url, before=before) as (base_url, _):
+        refused = run("--batch", *PRICES, base_url=base_url)
+
+    sent, settled = rows("r/ledger.jsonl")
+    assert refused.code == 4
+    assert "No such File object" in refused.err
+    assert "check the key: a server shows files and batches only to the project" in refused.err
+    assert "--model" not in refused.err
+    assert steps() == ["planned", "uploaded", "submitting", "ended", "taken"]
+    assert Decimal(sent["most"]) > 0
+    assert settled == {"ticket": sent["ticket"], "cost": "0"}
+
+
+@pytest.mark.parametrize(
+    ("step", "blocked"), [("submitting", "/batches"), ("submitted", "/batches/"), ("ended", "/content")]
+)
+def test_a_batch_is_not_looked_for_at_another_server(
+    run: Alpaca, server: RehearsalServer, online: bytes, step: str, blocked: str
+) -> None:
+    is_blocked = True
+
+    def after(method: str, path: str, answer: Answer) -> Answer:
+        if is_blocked and (path == blocked or (blocked != "/batches" and blocked in path)):
+            return error(503, "busy") if method == "GET" else Answer(0, b"", drop=True)
+        return answer
+
+    def before(method: str, path: str) -> Answer | None:
+        return error(503, "busy") if is_blocked and method == "GET" and path.startswith("/batches?") else None
+
+    server.books.delivered.clear()
+    with meddling(server.base_url, before=before, after=after) as (base_url, _):
+        run("--batch", *PRICES, "--set", "breaker_s=0.1", base_url=base_url)
+        stopped, num_asked = steps(), server.num_requests
+        refused = run("--batch", *PRICES)
+        unchanged = (steps(), server.num_requests) == (stopped, num_asked)
+        is_blocked = False
+        done = run("--batch", *PRICES, base_url=base_url)
+
+    assert (stopped[-1], refused.code, unchanged) == (step, 4, True)
+    assert f"batch 1 is at another server, {base_url}, and not taken yet" in refused.err
+    assert f"run the same command with --base-url {base_url}" in refused.err
+    assert done.code == 0, done.err
+    assert dataset() == online
+    assert set(server.books.delivered.values()) == {1}
+    assert spent() == billed(server) > 0
 
 
 def test_our_batch_is_found_behind_many_pages(run: Alpaca, server: RehearsalServer) -> None:
@@ -388,6 +509,75 @@ def test_torn_and_foreign_answers_are_asked_for_again(run: Alpaca, server: Rehea
     assert len(server.books.batches) == 2
 
 
+@pytest.mark.parametrize("part", ["all", "a line"])
+def test_results_that_came_short_are_asked_for_again_and_not_paid_again(
+    run: Alpaca, server: RehearsalServer, online: bytes, part: str
+) -> None:
+    """Every second download has status 200, and lacks everything or its last line."""
+    numbers = count()
+
+    def after(method: str, path: str, answer: Answer) -> Answer:
+        if not path.endswith("/content") or next(numbers) % 2:
+            return answer
+        return Answer(200, b"" if part == "all" else b"".join(answer.body.splitlines(keepends=True)[:-1]))
+
+    server.books.delivered.clear()
+    stormy(server, row_rates={"error_500": 0.15})  # so that there are files of errors, too
+    with meddling(server.base_url, after=after) as (base_url, _):
+        done = run("--batch", *PRICES, base_url=base_url)
+
+    assert done.code == 0, done.err
+    assert dataset() == online
+    assert list(Path("r/batches").glob("*.errors.jsonl"))
+    assert set(server.books.delivered.values()) == {1}
+    assert spent() == billed(server) > 0
+
+
+def test_results_that_stay_short_are_kept_for_later(run: Alpaca, server: RehearsalServer, online: bytes) -> None:
+    is_short = True
+
+    def after(method: str, path: str, answer: Answer) -> Answer:
+        return Answer(200, b"") if is_short and path.endswith("/content") else answer
+
+    with meddling(server.base_url, after=after) as (base_url, _):
+        stopped = run("--batch", "--set", "breaker_s=0.2", base_url=base_url)
+        last = steps()[-1]
+        is_short = False
+        done = run("--batch", base_url=base_url)
+
+    assert (stopped.code, last) == (4, "ended")
+    assert "a file of 0 lines, where the server counted 4 results" in stopped.err
+    assert "put it at r/batches/001.output.jsonl" in stopped.err
+    assert done.code == 0
+    assert dataset() == online
+    assert len(server.books.batches) == 2
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        None,
+        {},
+        {"completed": "4", "failed": True},
+        {"completed": 4, "failed": 4},
+        {"completed": 4, "failed": -1},
+        {"completed": 99},
+    ],
+)
+def test_counts_that_cannot_be_do_not_hold_a_batch_up(
+    run: Alpaca, server: RehearsalServer, online: bytes, counts: object
+) -> None:
+    def after(method: str, path: str, answer: Answer) -> Answer:
+        is_look = method == "GET" and path.startswith("/batches/")
+        return answer.but(request_counts=counts) if is_look else answer
+
+    with meddling(server.base_url, after=after) as (base_url, _):
+        done = run("--batch", "--set", "breaker_s=0.2", base_url=base_url)
+
+    assert done.code == 0, done.err
+    assert dataset() == online
+
+
 def test_results_that_answer_nothing_asked_are_counted_and_not_taken(
     run: Alpaca, server: RehearsalServer, online: bytes
 ) -> None:
@@ -416,6 +606,7 @@ def test_a_batch_whose_files_never_come_is_kept_for_later(run: Alpaca, server: R
 
     with meddling(server.base_url, after=after) as (base_url, _):
         stopped = run("--batch", "--set", "breaker_s=0.3", base_url=base_url)
+    move_batches(base_url, server)
     done = run("--batch")
 
     assert stopped.code == 4
@@ -433,6 +624,7 @@ def test_a_server_that_goes_away_is_waited_for_no_longer_than_the_breaker(run: A
 
     with meddling(server.base_url, before=before) as (base_url, _):
         stopped = run("--batch", "--set", "breaker_s=0.2", base_url=base_url)
+    move_batches(base_url, server)
     done = run("--batch")
 
     assert stopped.code == 4
@@ -525,6 +717,7 @@ def test_going_on_online_takes_the_batch_first(run: Alpaca, server: RehearsalSer
 
     with meddling(server.base_url, before=before) as (base_url, _):
         run("--batch", "--set", "breaker_s=0.1", base_url=base_url)
+    move_batches(base_url, server)
     server.books.delivered.clear()
     asked_before = server.books.billed.answers
     done = run("--set", "teacher.concurrency=1")
@@ -549,6 +742,7 @@ def test_a_batch_that_is_not_needed_any_more_is_told_and_kept(
 
     with meddling(server.base_url, before=before) as (base_url, _):
         run("--batch", "--set", "breaker_s=0.1", base_url=base_url)
+    move_batches(base_url, server)
     kept = len(json.loads(dataset()))
     fewer = alpaca("generate", "-n", kept, "--base-url", server.base_url, "--model", "rehearsal", "--out", "r")
     again = alpaca("generate", "-n", kept, "--base-url", server.base_url, "--model", "rehearsal", "--out", "r")
@@ -655,6 +849,39 @@ def test_an_import_that_was_killed_is_finished_by_the_next_command(
     assert dataset() == online
 
 
+ODD = b'"usage": {"odd": Infinity}, "note": "\xff", "usage"'
+"""In the place of the name of an answer's usage: no JSON, no UTF-8, and the same name twice."""
+
+
+def test_odd_answers_of_a_batch_are_taken_and_not_paid_again(
+    run: Alpaca, server: RehearsalServer, online: bytes
+) -> None:
+    def after(method: str, path: str, answer: Answer) -> Answer:
+        return Answer(200, answer.body.replace(b'"usage"', ODD)) if path.endswith("/content") else answer
+
+    server.books.delivered.clear()
+    with meddling(server.base_url, after=after) as (base_url, _):
+        done = run("--batch", *PRICES, base_url=base_url)
+
+    assert done.code == 0, done.err
+    assert ODD in Path("r/batches/001.output.jsonl").read_bytes()
+    assert dataset() == online
+    assert set(server.books.delivered.values()) == {1}
+    assert spent() == billed(server) > 0
+
+
+def test_odd_answers_in_a_file_are_taken(run: Alpaca, server: RehearsalServer) -> None:
+    run("--batch-export", "in.jsonl")
+    answered(server, "in.jsonl", "out.jsonl")
+    raw = Path("out.jsonl").read_bytes()
+    assert raw.count(b'"usage"') == 4
+    Path("out.jsonl").write_bytes(raw.replace(b'"usage"', ODD))
+    imported = run("--batch-import", "out.jsonl")
+
+    assert imported.code == 0
+    assert "took 4 answers" in imported.err
+
+
 def test_a_malformed_file_is_refused_whole_and_every_line_told(run: Alpaca, server: RehearsalServer) -> None:
     run("--batch-export", "in.jsonl")
     found = answered(server, "in.jsonl", "out.jsonl")
@@ -726,3 +953,22 @@ def test_the_rehearsal_itself_answers_batches(alpaca: Alpaca) -> None:
     assert len(json.loads(Path("r/alpaca_data.json").read_text())) == 20
     assert refused.code == 2
     assert "found the rehearsal teacher" in refused.err
+
+
+@pytest.mark.parametrize(("step", "method"), [("submitted", "_wait"), ("ended", "_download")])
+def test_a_batch_that_went_with_its_rehearsal_is_asked_anew(
+    alpaca: Alpaca, monkeypatch: pytest.MonkeyPatch, step: str, method: str
+) -> None:
+    def leave(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    command = ("generate", "-n", 20, "--teacher", "rehearsal", "--out", "r", "--batch")
+    with monkeypatch.context() as patched:
+        patched.setattr(steps_module.BatchSteps, method, leave)
+        left = alpaca(*command)
+    last = steps()[-1]
+    done = alpaca(*command)
+
+    assert (left.code, last, done.code) == (130, step, 0)
+    assert "batch 1 ended with the rehearsal that it was submitted to" in done.err
+    assert len(json.loads(Path("r/alpaca_data.json").read_text())) == 20

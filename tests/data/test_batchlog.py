@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from alpaca_cli.data import appendfile
 from alpaca_cli.data.batchlog import BatchLog, Wave
 from alpaca_cli.errors import IntegrityError
 
@@ -24,16 +26,38 @@ def test_what_is_recorded_is_there_when_it_is_opened_again() -> None:
         log.record(wave, "uploaded", file_id="file-1")
         log.record(wave, "submitting", base_url="http://a/v1")
         log.record(wave, "submitted", batch_id="batch-1")
-        log.record(wave, "ended", status="completed", output_file_id="file-2", error_file_id=None)
+        log.record(wave, "ended", status="completed", output_file_id="file-2", error_file_id=None, num_failed=2)
     with BatchLog(PATH) as again:
         (found,) = again.waves
 
     assert found == wave
     assert (found.step, found.file_id, found.batch_id, found.status) == ("ended", "file-1", "batch-1", "completed")
+    assert (found.num_completed, found.num_failed) == (0, 2)
     assert (found.output_file_id, found.error_file_id, found.most) == ("file-2", None, "0.25")
     assert found.submitted_at == json.loads(PATH.read_text().splitlines()[3])["at"]
     assert again.run == log.run
     assert 0 <= found.age_s < 60
+
+
+def test_each_step_is_on_the_disk_before_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when the one before it was a moment ago, of which other records wait for the next sync."""
+    monkeypatch.setattr(appendfile, "SYNC_EVERY_S", float("inf"))
+    synced: list[int] = []
+    fsync = os.fsync
+
+    def counting(file: int) -> None:
+        fsync(file)
+        synced.append(os.fstat(file).st_size)
+
+    monkeypatch.setattr(os, "fsync", counting)
+    sizes = []
+    with BatchLog(PATH) as log:
+        wave = planned(log)
+        sizes.append(PATH.stat().st_size)
+        for step in ("uploaded", "submitting", "submitted"):
+            log.record(wave, step)
+            sizes.append(PATH.stat().st_size)
+        assert synced == sizes
 
 
 def test_a_batch_is_out_from_just_before_it_is_submitted_until_it_is_taken() -> None:

@@ -103,7 +103,9 @@ def test_results_of_openai_and_of_vllm_are_read() -> None:
     ("row", "words"),
     [
         (b'{"torn', "out.jsonl:1:2: invalid JSON"),
-        (b'{"custom_id": "\xff"}', "out.jsonl:1: invalid UTF-8: byte 0xff"),
+        (b"\xff", "out.jsonl:1:1: invalid JSON"),
+        (b"[" * 200_000, "out.jsonl:1: invalid JSON: nested too deeply"),
+        (b"NaN", "out.jsonl:1: expected an object, found a number"),
         ([], "out.jsonl:1: expected an object, found a list"),
         ({}, "out.jsonl:1: custom_id: expected a string, found nothing"),
         (answer(custom_id=None), "out.jsonl:1: custom_id: expected a string, found null"),
@@ -118,6 +120,17 @@ def test_what_is_no_result_is_told_by_line_and_the_rest_is_read(row: object, wor
     assert isinstance(bad, DataError)
     assert words in str(bad)
     assert isinstance(good, Row)
+
+
+def test_an_answer_that_is_paid_is_read_as_mildly_as_that_to_a_single_request() -> None:
+    """NaN, a key given twice, and bytes that are no UTF-8."""
+    whole = json.dumps(answer()).encode()
+    odd = whole.replace(b'"content": "x"', b'"content": "y", "logprobs": NaN, "content": "x\xff"')
+    (row,) = read(odd)
+
+    assert isinstance(row, Row) and isinstance(row.body, dict)
+    assert odd != whole
+    assert row.body["choices"][0]["message"]["content"] == "x\ufffd"
 
 
 @given(

@@ -126,9 +126,9 @@ class Batches:
             return None
         self._listener.note(f"batch {wave.wave} is {wave.step} and not taken yet: this comes first")
         is_gone = self._recipe.teacher.kind == "rehearsal" and wave.base_url not in (None, self._teacher.base_url)
-        if is_gone and wave.step in ("submitting", "submitted"):
+        if is_gone and wave.step in ("submitting", "submitted", "ended"):
             self._listener.note(f"batch {wave.wave} ended with the rehearsal that it was submitted to")
-            self._log.record(wave, "ended", status="cancelled")
+            self._log.record(wave, "downloaded", status="cancelled", output_file_id="", error_file_id="")
         return wave
 
     def _plan(self) -> Wave:

@@ -6,6 +6,7 @@ says by itself which request it answers, and that it is the same one.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -103,11 +104,17 @@ def results(lines: Iterable[bytes], path: Path) -> Iterator[Row | DataError]:
     for number, line in enumerate(lines, 1):
         if line.strip():
             try:
-                yield _row(parse_json(line.decode("utf-8"), path, first_line=number), f"{path}:{number}")
-            except UnicodeDecodeError as error:
-                yield DataError(f"invalid UTF-8: byte 0x{line[error.start]:02x}", where=f"{path}:{number}")
+                yield _row(_value(line.decode("utf-8", "replace"), path, number), f"{path}:{number}")
             except DataError as error:
                 yield error
+
+
+def _value(line: str, path: Path, number: int) -> object:
+    """Read as mildly as the answer to a single request is: it is paid."""
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return parse_json(line, path, first_line=number)  # raises, and says where
 
 
 def _row(row: object, where: str) -> Row:

@@ -42,8 +42,10 @@ class BatchSteps:
     async def go(self, wave: Wave) -> None:
         """Go on with a batch from wherever it is, until its results are in the folder.
 
-        Raises UsageError when a file cannot be written, and TeacherError when the server refuses or does not answer.
+        Raises UsageError when a file cannot be written, and TeacherError when the server refuses, does not answer, or
+        is not the one that has the batch.
         """
+        self._check_server(wave)
         try:
             if wave.step == "planned":
                 await self._upload(wave)
@@ -55,6 +57,17 @@ class BatchSteps:
                 await self._download(wave)
         except CallFailed as error:
             raise await self._client.refused(error.failure) from None
+
+    def _check_server(self, wave: Wave) -> None:
+        """Another server would say that there is no such batch, and what is paid would be asked again."""
+        if wave.step not in ("submitting", "submitted", "ended") or wave.base_url is None:
+            return
+        if wave.base_url.rstrip("/") != self._teacher.base_url.rstrip("/"):
+            raise TeacherRefused(
+                f"batch {wave.wave} is at another server, {wave.base_url}, and not taken yet",
+                where=self._teacher.base_url,
+                hint=f"take it first: run the same command with --base-url {wave.base_url}",
+            )
 
     async def _upload(self, wave: Wave) -> None:
         path = self._folder.path(wave.wave, "input")
@@ -76,7 +89,7 @@ class BatchSteps:
                 URLS[self._recipe.teacher.api],
                 metadata,
                 is_doubtful=wave.step == "submitting",
-                before_try=lambda: self._log.record(wave, "submitting", base_url=self._teacher.base_url),
+                before_try=lambda: self._submitting(wave),
             )
         except CallFailed as error:  # for sure there is no batch
             self._log.record(wave, "ended", status="failed", message=error.failure.message)
@@ -84,6 +97,10 @@ class BatchSteps:
             self._log.record(wave, "taken")
             raise
         self._log.record(wave, "submitted", batch_id=batch_id)
+
+    def _submitting(self, wave: Wave) -> None:
+        if wave.step != "submitting":
+            self._log.record(wave, "submitting", base_url=self._teacher.base_url)
 
     async def _wait(self, wave: Wave) -> None:
         """Look at the batch until it has ended and its files are named."""
@@ -107,7 +124,10 @@ class BatchSteps:
             pause = min(LONGEST_LOOK_S, pause * 1.5)
         told = {key: self._teacher.clean(words) for key, words in _first_error(batch).items()}
         files = {name: batch[name] for name in ("output_file_id", "error_file_id") if isinstance(batch.get(name), str)}
-        self._log.record(wave, "ended", status=status, **files, **told)
+        num_completed, num_failed = _counts(batch, "completed", "failed")
+        self._log.record(
+            wave, "ended", status=status, num_completed=num_completed, num_failed=num_failed, **files, **told
+        )
 
     async def _look(self, wave: Wave) -> Json:
         assert wave.batch_id is not None
@@ -123,11 +143,16 @@ class BatchSteps:
             ) from None
 
     async def _download(self, wave: Wave) -> None:
-        parts: dict[Part, str | None] = {"output": wave.output_file_id, "errors": wave.error_file_id}
-        for part, file_id in parts.items():
+        # some servers count the failed among the completed
+        num_answers = min(wave.num_completed, wave.num_requests - wave.num_failed)
+        parts: dict[Part, tuple[str | None, int]] = {
+            "output": (wave.output_file_id, num_answers),
+            "errors": (wave.error_file_id, min(wave.num_failed, wave.num_requests)),
+        }
+        for part, (file_id, num_lines) in parts.items():
             path = self._folder.path(wave.wave, part)
             if file_id is not None and not path.exists():
-                await self._client.download(file_id, path)
+                await self._client.download(file_id, path, num_lines=num_lines)
         self._log.record(wave, "downloaded")
 
 
@@ -141,7 +166,7 @@ def _state(wave: Wave, batch: Json) -> str:
 def _counts(batch: Json, *names: str) -> list[int]:
     counts = batch.get("request_counts")
     found = [counts.get(name) if isinstance(counts, dict) else None for name in names]
-    return [number if isinstance(number, int) else 0 for number in found]
+    return [max(0, number) if type(number) is int else 0 for number in found]
 
 
 def _lacks_files(batch: Json) -> bool:
