@@ -209,6 +209,21 @@ def test_a_price_that_is_not_known_is_not_made_up() -> None:
     assert "| cost | not known: no price was given |" in text_of(run={"spent": None, "unknown": None, "prices": []})
 
 
+def test_what_imported_answers_cost_is_not_made_up() -> None:
+    elsewhere = "what the imported answers cost is not known to alpaca: they were paid for elsewhere |"
+    free = text_of(run={"imported": 2, "spent": "0", "unknown": "0"})
+    mixed = text_of(run={"imported": 1, "prices": []})
+
+    assert "| imported | 2 files of answers, asked for elsewhere |" in free
+    assert f"| cost | {elsewhere}" in free
+    assert f"counted at their worst, since no server said what they cost; {elsewhere}" in mixed
+    assert "| asked at | `https://api.openai.com/v1` |" in free
+
+
+def test_terms_of_a_teacher_without_an_address_are_not_at_nowhere() -> None:
+    assert "read the terms of `gpt-6-luna-2026-09-22` before you train" in text_of(run={"base_urls": []})
+
+
 def test_a_run_that_was_filtered_again_shows_both_commands() -> None:
     text = text_of(run={"refiltered_by": "alpaca generate --refilter --out birds"})
 
