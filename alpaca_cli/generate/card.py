@@ -29,7 +29,7 @@ _SIZES = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T")  
 
 
 def write_card(folder: Path, report: Mapping[str, Any], recipe: GenerateRecipe, inputs: Inputs) -> str | None:
-    """Write the card of a run folder, unless it is there; beside it, where the user has edited it.
+    """Write the card of a run folder, unless it is there; beside it, where the user has edited it; nowhere, if both are.
 
     Returns what the user should know, if anything.
     """
@@ -37,6 +37,8 @@ def write_card(folder: Path, report: Mapping[str, Any], recipe: GenerateRecipe, 
     path, note = folder / CARD, None
     if path.exists() and not _is_ours(read_bytes(path)):
         path = folder / OTHER_CARD
+        if path.exists() and not _is_ours(read_bytes(path)):
+            return f"{CARD} and {OTHER_CARD} were edited and are left as they are; no card as of now was written"
         note = f"{CARD} was edited and is left as it is; the card as of now is in {path}"
     if path.exists() and read_bytes(path) == text.encode("utf-8"):
         return None

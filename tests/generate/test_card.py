@@ -284,3 +284,17 @@ def test_a_card_that_was_edited_is_left_as_it_is(edit: str) -> None:
     assert notes[1] is None
     assert Path("README.md").read_text("utf-8") == edited
     assert "\n8 examples of" in Path("README.generated.md").read_text("utf-8")
+
+
+def test_when_both_cards_were_edited_neither_is_overwritten() -> None:
+    write()
+    Path("README.md").write_text("mine")
+    write(kept=7)
+    Path("README.generated.md").write_text("mine too")
+
+    told = "README.md and README.generated.md were edited and are left as they are; no card as of now was written"
+    assert write(kept=8) == told
+    assert {path.name: path.read_text() for path in Path().iterdir()} == {
+        "README.md": "mine",
+        "README.generated.md": "mine too",
+    }
