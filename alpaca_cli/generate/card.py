@@ -29,7 +29,7 @@ _SIZES = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T")  
 
 
 def write_card(folder: Path, report: Mapping[str, Any], recipe: GenerateRecipe, inputs: Inputs) -> str | None:
-    """Write the card of a run folder, unless it is there; beside it, where the user has edited it; nowhere, if both are.
+    """Write the card of a run folder, unless it is there; beside it, where the user has edited it, but over no edit.
 
     Returns what the user should know, if anything.
     """
