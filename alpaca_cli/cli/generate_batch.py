@@ -10,6 +10,7 @@ from alpaca_cli.cli.generate_plan import counted
 from alpaca_cli.errors import UsageError
 
 if TYPE_CHECKING:
+    from alpaca_cli.generate.address import Address
     from alpaca_cli.generate.openrun import Result
     from alpaca_cli.recipe import GenerateRecipe
 
@@ -29,10 +30,10 @@ def export_batch(recipe: GenerateRecipe, out: Path, file: Path, *, beside: Path,
     from alpaca_cli.generate.about import Origin
     from alpaca_cli.generate.batch.exchange import export_batch as write
 
-    recipe = _placed(recipe)
+    recipe, at = _placed(recipe)
     with generate_view.View(f"generate: the next requests of {out}, into {file}", recipe, out, {}) as view:
         origin = Origin(generate_view.command_line({}), name)
-        count = write(recipe, out, file, listener=view, origin=origin, beside=beside, force=force)
+        count = write(recipe, out, file, at=at, listener=view, origin=origin, beside=beside, force=force)
     screen.say(f"wrote {counted(count, 'request')}, for example for: vllm run-batch -i {file} -o RESULTS --model MODEL")
     screen.say("then the same command with --batch-import RESULTS in place of --batch-export")
     return count
@@ -43,10 +44,10 @@ def import_batch(recipe: GenerateRecipe, out: Path, file: Path, *, beside: Path,
     from alpaca_cli.generate.about import Origin
     from alpaca_cli.generate.batch.exchange import import_batch as take
 
-    recipe = _placed(recipe)
+    recipe, at = _placed(recipe)
     with generate_view.View(f"generate: results from {file}, into {out}", recipe, out, {}) as view:
         origin = Origin(generate_view.command_line({}), name)
-        result, gathered = take(recipe, out, file, listener=view, origin=origin, beside=beside)
+        result, gathered = take(recipe, out, file, at=at, listener=view, origin=origin, beside=beside)
     screen.say(
         f"took {counted(len(gathered.new), 'answer')}; {gathered.num_known:,} known already, "
         f"{len(gathered.failures):,} failed, {gathered.num_undone:,} not asked, {gathered.num_foreign:,} of another run"
@@ -59,14 +60,14 @@ def import_batch(recipe: GenerateRecipe, out: Path, file: Path, *, beside: Path,
     return result
 
 
-def _placed(recipe: GenerateRecipe) -> GenerateRecipe:
+def _placed(recipe: GenerateRecipe) -> tuple[GenerateRecipe, list[Address]]:
     """The recipe with the address that its requests are written for, which need not be there, nor a key for it."""
     from os import environ
 
-    from alpaca_cli.generate.body import OPENAI_URL
+    from alpaca_cli.generate.plan import addresses_without_keys, located
 
     if recipe.teacher.kind == "rehearsal" or recipe.teachers:
         found = "the rehearsal teacher" if recipe.teacher.kind == "rehearsal" else "several servers"
         raise UsageError(f"expected one teacher to write a batch for, found {found}", hint="name one with --model")
-    base_url = recipe.teacher.base_url or environ.get("OPENAI_BASE_URL") or OPENAI_URL
-    return recipe.model_copy(update={"teacher": recipe.teacher.model_copy(update={"base_url": base_url})})
+    at = addresses_without_keys(recipe, environ)
+    return located(recipe, at), at

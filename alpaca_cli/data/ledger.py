@@ -15,6 +15,7 @@ from alpaca_cli.data.appendfile import AppendFile, problem_of
 
 UNPRICED = "sent before a price was known"
 """Name of the ticket by which that is counted later."""
+_MOST_PLACES = 1000  # before or behind the point: no product of prices comes near it, and sums of such still work
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,10 @@ class Ledger(AppendFile):
             return "expected an amount in USD"
         if any(not amount.is_finite() or amount < 0 for amount in amounts.values()):
             return "expected an amount in USD from 0"
+        if any(abs(amount.adjusted()) > _MOST_PLACES for amount in amounts.values()):
+            return f"expected an amount in USD of at most {_MOST_PLACES:,} places"
+        if row.get("num_requests", 0) < 0:
+            return f"num_requests: expected a number from 0, found {row['num_requests']}"
         if "most" in row:
             if number != self._last + 1:
                 return f"ticket: expected {self._last + 1}, found {number}"

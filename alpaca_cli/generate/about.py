@@ -9,13 +9,16 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from alpaca_cli import __version__
+from alpaca_cli.data.batchlog import BatchLog
 from alpaca_cli.data.journal import GIVEN_UP, Completion
 from alpaca_cli.data.ledger import Ledger
 from alpaca_cli.generate.address import Address
 from alpaca_cli.generate.prices import Price
+from alpaca_cli.generate.runfolder import BATCHES
 from alpaca_cli.recipe import GenerateRecipe
 
 
@@ -34,11 +37,14 @@ class Origin:
 def about(
     origin: Origin, recipe: GenerateRecipe, at: Sequence[Address], used: Iterable[Completion], ledger: Ledger
 ) -> dict[str, Any]:
-    """The part `run` of a report on the completions that were `used`; amounts of USD as exact texts."""
+    """The part `run` of a report on the completions that were `used`; amounts of USD as exact texts.
+
+    `ledger` is that of the run folder, whose record of batches lies beside it.
+    """
     answers = [each for each in used if each.finish_reason != GIVEN_UP]
     asked = sorted(each.started for each in answers)
     models = Counter(each.model or "not named" for each in answers)
-    is_priced = all(each.price is not None for each in at)
+    is_priced = bool(at) and all(each.price is not None for each in at)
     urls = {each.base_url for each in at} | {each.base_url for each in answers if each.base_url}
     found: dict[str, Any] = {
         "command": origin.command,
@@ -54,7 +60,17 @@ def about(
         "prices": [_price(each) for each in dict.fromkeys(server.price for server in at) if each is not None],
         "license": recipe.license,
     }
+    if num_imported := _num_imported(ledger.path.with_name(BATCHES)):
+        found["imported"] = num_imported
     return found if origin.refiltered_by is None else {**found, "refiltered_by": origin.refiltered_by}
+
+
+def _num_imported(path: Path) -> int:
+    """Files of results that were taken, in a record of batches; nobody says what their answers cost."""
+    if not path.exists():
+        return 0
+    with BatchLog(path) as log:
+        return sum(wave.status is None and wave.step in ("imported", "taken") for wave in log.waves)
 
 
 def _price(price: Price) -> dict[str, str | None]:

@@ -29,7 +29,7 @@ _SIZES = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T")  
 
 
 def write_card(folder: Path, report: Mapping[str, Any], recipe: GenerateRecipe, inputs: Inputs) -> str | None:
-    """Write the card of a run folder, unless it is there; beside it, where the user has edited it.
+    """Write the card of a run folder, unless it is there; beside it, where the user has edited it, but over no edit.
 
     Returns what the user should know, if anything.
     """
@@ -37,6 +37,8 @@ def write_card(folder: Path, report: Mapping[str, Any], recipe: GenerateRecipe, 
     path, note = folder / CARD, None
     if path.exists() and not _is_ours(read_bytes(path)):
         path = folder / OTHER_CARD
+        if path.exists() and not _is_ours(read_bytes(path)):
+            return f"{CARD} and {OTHER_CARD} were edited and are left as they are; no card as of now was written"
         note = f"{CARD} was edited and is left as it is; the card as of now is in {path}"
     if path.exists() and read_bytes(path) == text.encode("utf-8"):
         return None
@@ -49,7 +51,7 @@ def card(name: str, report: Mapping[str, Any], recipe: GenerateRecipe, inputs: I
     parts = [_header(name, report, inputs), f"# {name}\n"]
     for title, section in {
         "": _what(report, recipe),
-        "How it was made": _how(report, inputs),
+        "How it was made": _how(report, recipe, inputs),
         "Numbers": _numbers(report, recipe),
         "Fields": _FIELDS,
         "Licence": _licence(report),
@@ -106,16 +108,21 @@ def _what(report: Mapping[str, Any], recipe: GenerateRecipe) -> str:
     return text
 
 
-def _how(report: Mapping[str, Any], inputs: Inputs) -> str:
+def _how(report: Mapping[str, Any], recipe: GenerateRecipe, inputs: Inputs) -> str:
     run = report["run"]
     commands = [run["command"], *([run["refiltered_by"]] if "refiltered_by" in run else [])]
+    num_files = run.get("imported", 0)
     answers = ", ".join(f"{_code(model)} ({_count(count, 'answer')})" for model, count in run["models"].items())
+    asked_at = ", ".join(map(_code, run["base_urls"]))
+    if recipe.teacher.kind == "rehearsal":
+        asked_at = "the rehearsal teacher built into alpaca"
     rows = {
         "recipe": f"{_code(run['recipe'])}; every value of it is in `recipe.resolved.yaml`",
         "teacher": answers or "none has answered",
-        "asked at": ", ".join(map(_code, run["base_urls"])) or "the rehearsal teacher built into alpaca",
+        "asked at": asked_at,
         "asked from": _minute(run["first_asked"]),
         "asked until": _minute(run["last_asked"]),
+        **({"imported": f"{_count(num_files, 'file')} of answers, asked for elsewhere"} if num_files else {}),
         "alpaca": run["alpaca"],
         "prompt": "shipped with alpaca" if _has_shipped_prompt(inputs) else "own, in `prompt.txt`",
     }
@@ -157,15 +164,18 @@ def _cost(report: Mapping[str, Any], recipe: GenerateRecipe) -> str:
     run = report["run"]
     if recipe.teacher.kind == "rehearsal":
         return "nothing"
+    elsewhere = "what the imported answers cost is not known to alpaca: they were paid for elsewhere"
+    if run.get("imported") and not float(run["spent"] or 0):
+        return elsewhere
     if run["spent"] is None:
         return "not known: no price was given"
     text = f"{run['spent']} USD"
-    if float(run["unknown"]):
+    if float(run["unknown"] or 0):
         text += f", of which {run['unknown']} USD were counted at their worst, since no server said what they cost"
     for price in run["prices"]:
         day = f" of {price['date']}" if price["date"] else ""
         text += f"; at {price['input']} in and {price['output']} out per 1,000,000 tokens{day} ({price['source']})"
-    return text
+    return f"{text}; {elsewhere}" if run.get("imported") else text
 
 
 _FIELDS = f"""\
@@ -191,9 +201,10 @@ def _terms(report: Mapping[str, Any], recipe: GenerateRecipe) -> str:
         return "None: the teacher is a program built into alpaca.\n"
     models = ", ".join(map(_code, report["run"]["models"])) or "the teacher"
     hosts = ", ".join(_code(urlsplit(url).hostname or url) for url in report["run"]["base_urls"])
+    where = f" at {hosts}" if hosts else ""
     return (
         "Many providers forbid training models that compete with theirs on what theirs write, and many licences of "
-        f"models limit it too. Nobody has checked this for you: read the terms of {models} at {hosts} before you train "
+        f"models limit it too. Nobody has checked this for you: read the terms of {models}{where} before you train "
         "on this data or publish it. Datasets made this way are often published for non-commercial research only.\n"
     )
 

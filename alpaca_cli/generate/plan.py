@@ -209,15 +209,14 @@ def _cost(
     weights = sum(each.weight for each in at)
     total = Decimal(0)
     for each in at:
-        price = each.price
-        if (
-            price is None
-            or {"standard": Decimal(1), "flex": price.flex_factor, "batch": price.batch_factor}[tier] is None
-        ):
+        if each.price is None:
             return None
         share = num * each.weight / weights
         prompt, completion = round(share * prompt_tokens), round(share * completion_tokens)
-        total += price.cost(prompt_tokens=prompt, completion_tokens=completion, tier=tier)
+        try:
+            total += each.price.cost(prompt_tokens=prompt, completion_tokens=completion, tier=tier)
+        except ValueError:  # it has no such tier
+            return None
     return total
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, InstanceOf, NonNegativeInt, ValidationError
 
 from alpaca_cli.data.journal import GIVEN_UP, Completion
 from alpaca_cli.generate.prompt import RequestMaker
@@ -34,6 +36,15 @@ def report(replay: Replay, maker: RequestMaker) -> dict[str, Any]:
         "tokens": counted,
         "completions_without_usage": sum(_is_uncounted(completion) for completion in replay.used),
     }
+
+
+def is_report(value: object) -> bool:
+    """Whether a JSON value that was read has the shape of a whole report, its part `run` included."""
+    try:
+        _Report.model_validate(value)
+    except ValidationError:
+        return False
+    return True
 
 
 def estimated_tokens(completions: Iterable[Completion], maker: RequestMaker) -> Counter[str]:
@@ -72,3 +83,58 @@ def refused_rows(replay: Replay) -> Iterator[dict[str, Any]]:
 
 def _is_uncounted(completion: Completion) -> bool:
     return completion.usage is None and completion.finish_reason != GIVEN_UP
+
+
+class _Shape(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+
+_Text = InstanceOf[str]  # a lone half of a surrogate pair too, as a server or a shell may give one
+_Usd = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?$")]
+
+
+class _Tokens(_Shape):
+    prompt: NonNegativeInt
+    completion: NonNegativeInt
+
+
+class _AllTokens(_Tokens):
+    estimated: _Tokens | None = None
+
+
+class _Price(_Shape):
+    input: _Text
+    output: _Text
+    date: _Text | None
+    source: _Text
+
+
+class _Run(_Shape):
+    command: _Text
+    recipe: _Text
+    alpaca: _Text
+    first_asked: _Text | None
+    last_asked: _Text | None
+    models: dict[_Text, NonNegativeInt]
+    base_urls: list[_Text]
+    requests: NonNegativeInt
+    spent: _Usd | None
+    unknown: _Usd | None
+    prices: list[_Price]
+    license: _Text | None
+    imported: NonNegativeInt = 0
+    refiltered_by: _Text = ""
+
+
+class _Report(_Shape):
+    num: NonNegativeInt
+    kept: NonNegativeInt
+    is_complete: bool
+    with_input: NonNegativeInt
+    completions: NonNegativeInt
+    tasks: NonNegativeInt
+    refused: dict[_Text, NonNegativeInt]
+    finish_reasons: dict[_Text, NonNegativeInt]
+    tokens: _AllTokens
+    completions_without_usage: NonNegativeInt
+    run: _Run

@@ -31,10 +31,11 @@ from alpaca_cli.data.files import read_bytes, read_text, reason, sha256, write_a
 from alpaca_cli.data.journal import RESERVE, Completion
 from alpaca_cli.data.jsonl import dumps, parse_json, write_json, write_jsonl
 from alpaca_cli.errors import AlpacaError, IntegrityError, UsageError
+from alpaca_cli.generate.difference import differences, moves
 from alpaca_cli.generate.inputs import Inputs
 from alpaca_cli.generate.prompt import RequestMaker
 from alpaca_cli.generate.replay import Replay
-from alpaca_cli.generate.report import provenance_rows, refused_rows, report
+from alpaca_cli.generate.report import is_report, provenance_rows, refused_rows, report
 from alpaca_cli.recipe import GenerateRecipe
 
 RECIPE, PROMPT, SEEDS, VERSIONS = "recipe.resolved.yaml", "prompt.txt", "seed_tasks.jsonl", "versions.json"
@@ -46,15 +47,6 @@ _LOCK = ".lock"
 _OURS = frozenset(
     [RECIPE, PROMPT, SEEDS, VERSIONS, JOURNAL, LEDGER, BATCHES, RESERVE, _LOCK, *_MADE, REPORT, CARD, OTHER_CARD]
 )
-# What may differ when a run is taken up again, because it changes how a result comes and not what it is.  A server
-# that moved to another address is the same teacher; that it moved is told.
-_FREE = frozenset(
-    ["batch", "num", "patience", "breaker_s", "max_cost", "max_requests", "license", "teachers"]
-    + ["seeds", "prompt.file"]  # these two are compared by their bytes
-    + [f"teacher.{key}" for key in ("base_url", "api_key_env", "tier", "timeout_s", "max_tries", "longest_pause_s")]
-    + ["teacher.concurrency"]
-)
-_FREE_PARTS = ("teacher.price",)
 
 
 class RunFolder:
@@ -182,9 +174,9 @@ def check_paid(path: Path, completions: Mapping[int, Completion]) -> dict[str, A
     """
     found = read_report(path)
     used = found.get("completions", 0)
-    if missing := [k for k in range(used) if k not in completions]:
+    if num_missing := used - sum(0 <= k < used for k in completions):
         raise IntegrityError(
-            f"the journal lacks {len(missing):,} of {used:,} completions that {REPORT} counts",
+            f"the journal lacks {num_missing:,} of {used:,} completions that {REPORT} counts",
             where=str(path / JOURNAL),
             hint=f"put the journal back; or delete {REPORT}, to ask and pay for them again",
         )
@@ -228,19 +220,14 @@ def _check_ours(path: Path, beginning: dict[str, bytes]) -> None:
 def _check_same(path: Path, recipe: GenerateRecipe, inputs: Inputs) -> list[str]:
     """What differs without harm from the run in the folder, in words.  Raises UsageError for what does harm."""
     before = yamlfile.read(path / RECIPE).check(GenerateRecipe)
-    old, new = _flat(before.model_dump(mode="json")), _flat(recipe.model_dump(mode="json"))
-    differences = [
-        f"{key}: {_short(old.get(key))} there, {_short(new.get(key))} now"
-        for key in sorted(old | new)
-        if key not in _FREE and not key.startswith(_FREE_PARTS) and old.get(key) != new.get(key)
-    ]
+    found = differences(before, recipe)
     if read_bytes(path / PROMPT) != f"{inputs.prompt}\n".encode():
-        differences.append("prompt: another text")
+        found.append("prompt: another text")
     if read_bytes(path / SEEDS) != inputs.seeds:
-        differences.append("seeds: other seed tasks")
-    if differences:
+        found.append("seeds: other seed tasks")
+    if found:
         raise UsageError(
-            f"this folder holds a run of another recipe ({'; '.join(differences)})",
+            f"this folder holds a run of another recipe ({'; '.join(found)})",
             where=str(path),
             hint="choose another folder with --out, or give the same recipe and flags to go on with this run",
         )
@@ -251,12 +238,7 @@ def _check_same(path: Path, recipe: GenerateRecipe, inputs: Inputs) -> list[str]
             where=str(path),
             hint="raise --num, or choose another folder with --out",
         )
-    notes = []
-    models = [sorted({settings.model or "" for settings, _ in each.servers()}) for each in (before, recipe)]
-    if models[0] != models[1]:
-        notes.append(f"the teachers' models were {', '.join(models[0])}, and are {', '.join(models[1])} now")
-    if before.teacher.base_url != recipe.teacher.base_url:
-        notes.append(f"the teacher was at {before.teacher.base_url}, and is at {recipe.teacher.base_url} now")
+    notes = moves(before, recipe)
     if changed := _changed_versions(path):
         notes.append(f"this run was begun with other versions, which may judge otherwise: {changed}")
     return notes
@@ -278,6 +260,8 @@ def _changed_versions(path: Path) -> str:
         before = parse_json(read_text(path / VERSIONS), path / VERSIONS)
     except AlpacaError:
         return ""
+    if not isinstance(before, dict):
+        return ""
     now = versions()
     return ", ".join(
         f"{name} {before[name]} then, {now[name]} now" for name in now if before.get(name, now[name]) != now[name]
@@ -290,7 +274,7 @@ def read_report(path: Path) -> dict[str, Any]:
         found = parse_json(read_text(path / REPORT), path / REPORT)
     except AlpacaError:
         return {}
-    return found if isinstance(found, dict) and isinstance(found.get("kept"), int) else {}
+    return found if is_report(found) else {}
 
 
 def _remove_leftovers(path: Path) -> None:
@@ -302,18 +286,3 @@ def _remove_leftovers(path: Path) -> None:
 
 def _is_leftover(name: str) -> bool:
     return name.endswith(".tmp") and any(name.startswith(f".{ours}.") for ours in _OURS)
-
-
-def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, inner in value.items():
-        if isinstance(inner, dict) and inner:
-            flat |= _flat(inner, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = inner
-    return flat
-
-
-def _short(value: object) -> str:
-    text = dumps(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -804,6 +804,35 @@ def test_batches_by_file_make_the_same_dataset(run: Alpaca, server: RehearsalSer
     assert Path("r/batches/001.output.jsonl").read_bytes() == Path("out1.jsonl").read_bytes()
 
 
+def test_the_card_of_imported_answers_names_their_address_and_makes_no_cost_up(
+    run: Alpaca, server: RehearsalServer
+) -> None:
+    run("--batch-export", "in.jsonl")
+    answered(server, "in.jsonl", "out.jsonl")
+    run("--batch-import", "out.jsonl", *PRICES)
+    imported = Path("r/README.md").read_text("utf-8")
+    assert run(*PRICES).code == 0
+    mixed = Path("r/README.md").read_text("utf-8")
+
+    elsewhere = "what the imported answers cost is not known to alpaca: they were paid for elsewhere |"
+    assert f"| cost | {elsewhere}" in imported
+    assert f"| cost | {spent().normalize():f} USD; at 1 in and 2 out" in mixed
+    assert f"(given by the user); {elsewhere}" in mixed
+    for card in (imported, mixed):
+        assert f"| asked at | `{server.base_url}` |" in card
+        assert "| imported | 1 file of answers, asked for elsewhere |" in card
+        assert "read the terms of `rehearsal` at `127.0.0.1` before you train" in card
+
+
+def test_an_import_without_a_price_states_no_amount(run: Alpaca, server: RehearsalServer) -> None:
+    run("--batch-export", "in.jsonl")
+    answered(server, "in.jsonl", "out.jsonl")
+    found = run("--batch-import", "out.jsonl", "--json").json["run"]
+
+    assert (found["imported"], found["base_urls"]) == (1, [server.base_url])
+    assert (found["spent"], found["unknown"], found["prices"]) == (None, None, [])
+
+
 def test_exporting_twice_writes_the_same_and_asks_before_overwriting(run: Alpaca) -> None:
     run("--batch-export", "in.jsonl")
     first = Path("in.jsonl").read_bytes()

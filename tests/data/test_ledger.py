@@ -68,6 +68,9 @@ def test_cut_at_any_byte_it_never_counts_less_than_was_written(tmp_path: Path) -
         ('{"ticket": 2, "most": "much", "k": 0}', "expected an amount in USD"),
         ('{"ticket": 2, "most": "NaN", "k": 0}', "expected an amount in USD from 0"),
         ('{"ticket": 2, "most": "-1", "k": 0}', "expected an amount in USD from 0"),
+        ('{"ticket": 2, "most": "1e999999999", "k": 0}', "expected an amount in USD of at most 1,000 places"),
+        ('{"ticket": 1, "cost": "1e-999999999"}', "expected an amount in USD of at most 1,000 places"),
+        ('{"ticket": 2, "most": "1", "num_requests": -5}', "num_requests: expected a number from 0, found -5"),
         ('{"ticket": 2, "most": 1, "k": 0}', "most: expected an amount in USD, found a number"),
         ('{"most": "1"}', "ticket: missing"),
         ("[]", "expected an object, found a list"),
@@ -93,3 +96,12 @@ def test_a_ledger_that_is_only_read_is_not_changed(tmp_path: Path) -> None:
         assert sums(ledger) == (2, "0.1", "0", "0.3")
 
     assert (tmp_path / "l").read_bytes() == raw
+
+
+def test_amounts_of_the_largest_and_smallest_prices_are_read_again(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "l") as ledger:
+        for amount in ("1.7e308", "5e-324"):
+            ledger.settle(ledger.send(Decimal(amount) * 10**9, k=0), Decimal(amount).scaleb(-6))
+        before = sums(ledger)
+    with Ledger(tmp_path / "l") as ledger:
+        assert sums(ledger) == before

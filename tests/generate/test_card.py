@@ -209,6 +209,21 @@ def test_a_price_that_is_not_known_is_not_made_up() -> None:
     assert "| cost | not known: no price was given |" in text_of(run={"spent": None, "unknown": None, "prices": []})
 
 
+def test_what_imported_answers_cost_is_not_made_up() -> None:
+    elsewhere = "what the imported answers cost is not known to alpaca: they were paid for elsewhere |"
+    free = text_of(run={"imported": 2, "spent": "0", "unknown": "0"})
+    mixed = text_of(run={"imported": 1, "prices": []})
+
+    assert "| imported | 2 files of answers, asked for elsewhere |" in free
+    assert f"| cost | {elsewhere}" in free
+    assert f"counted at their worst, since no server said what they cost; {elsewhere}" in mixed
+    assert "| asked at | `https://api.openai.com/v1` |" in free
+
+
+def test_terms_of_a_teacher_without_an_address_are_not_at_nowhere() -> None:
+    assert "read the terms of `gpt-6-luna-2026-09-22` before you train" in text_of(run={"base_urls": []})
+
+
 def test_a_run_that_was_filtered_again_shows_both_commands() -> None:
     text = text_of(run={"refiltered_by": "alpaca generate --refilter --out birds"})
 
@@ -269,3 +284,17 @@ def test_a_card_that_was_edited_is_left_as_it_is(edit: str) -> None:
     assert notes[1] is None
     assert Path("README.md").read_text("utf-8") == edited
     assert "\n8 examples of" in Path("README.generated.md").read_text("utf-8")
+
+
+def test_when_both_cards_were_edited_neither_is_overwritten() -> None:
+    write()
+    Path("README.md").write_text("mine")
+    write(kept=7)
+    Path("README.generated.md").write_text("mine too")
+
+    told = "README.md and README.generated.md were edited and are left as they are; no card as of now was written"
+    assert write(kept=8) == told
+    assert {path.name: path.read_text() for path in Path().iterdir()} == {
+        "README.md": "mine",
+        "README.generated.md": "mine too",
+    }

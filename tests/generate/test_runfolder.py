@@ -18,18 +18,22 @@ import pytest
 
 from alpaca_cli import yamlfile
 from alpaca_cli.data.journal import Completion, Journal
-from alpaca_cli.errors import UsageError
+from alpaca_cli.errors import IntegrityError, UsageError
 from alpaca_cli.generate.inputs import Inputs, load_inputs
 from alpaca_cli.generate.prompt import RequestMaker
 from alpaca_cli.generate.replay import Replay
 from alpaca_cli.generate.report import report
-from alpaca_cli.generate.runfolder import RunFolder, opened, versions
+from alpaca_cli.generate.runfolder import RunFolder, check_paid, opened, versions
 from alpaca_cli.recipe import GenerateRecipe, load
 from scripted_server import tasks
 
 BEGINNING = ["prompt.txt", "seed_tasks.jsonl", "versions.json", "recipe.resolved.yaml"]
 OUTPUTS = ["alpaca_data.json", "provenance.jsonl", "refused.jsonl", "report.json"]
-ABOUT = {"license": None}
+ABOUT: dict[str, Any] = {
+    "command": "alpaca generate", "recipe": "mine.yaml", "alpaca": "0.1.0", "first_asked": None, "last_asked": None,
+    "models": {"m\ud800": 2}, "base_urls": [], "requests": 3, "spent": "0.5", "unknown": None, "prices": [],
+    "license": None,
+}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -282,6 +286,52 @@ def test_a_damaged_report_keeps_no_run_from_going_on(damage: bytes) -> None:
         assert folder.report_if_complete(5, {}) is None
     with opening(num=1):
         pass
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("kept", -1), ("completions", "x"), ("completions", None), ("completions", True), ("refused", None),
+        ("refused", {"url": "1"}), ("tokens", []), ("is_complete", "yes"), ("run", None), ("run", {}),
+        ("run", {**ABOUT, "spent": "much"}), ("run", {**ABOUT, "models": ["m"]}), ("run", {**ABOUT, "prices": [{}]}),
+    ],
+)  # fmt: skip
+def test_a_report_that_was_edited_into_none_counts_as_none(key: str, value: Any) -> None:
+    with opening(num=1) as folder:
+        replay = replay_of(1, *TEXTS)
+        paid = {completion.k: completion for completion in replay.used}
+        whole = folder.write_outputs(replay, ABOUT)
+        assert folder.report_if_complete(1, paid) is not None
+        Path("run/report.json").write_text(json.dumps({**whole, key: value}))
+
+        assert folder.report_if_complete(1, paid) is None
+        assert check_paid(folder.path, {}) == {}
+    with opening(num=1):
+        pass
+
+
+def test_a_report_that_counts_more_than_any_journal_holds_is_told_at_once() -> None:
+    with opening(num=1) as folder:
+        replay = replay_of(1, *TEXTS)
+        whole = folder.write_outputs(replay, ABOUT)
+        Path("run/report.json").write_text(json.dumps({**whole, "completions": 10**15}))
+        with pytest.raises(IntegrityError) as caught:
+            folder.report_if_complete(1, {completion.k: completion for completion in replay.used})
+
+    missing = f"{10**15 - len(replay.used):,}"
+    assert str(caught.value) == (
+        f"run/journal.jsonl: the journal lacks {missing} of {10**15:,} completions that report.json counts"
+    )
+
+
+@pytest.mark.parametrize("damage", ["[]", "{", "null", '"3.12"', '{"python": []}'])
+def test_damaged_versions_keep_no_run_from_going_on(damage: str) -> None:
+    with opening():
+        pass
+    Path("run/versions.json").write_text(damage)
+    Path("run/journal.jsonl").write_text("{}\n")
+    with opening() as folder:
+        assert ["python [] then" in note for note in folder.notes] == [True] * damage.startswith('{"')
 
 
 @pytest.mark.parametrize("name", ["prompt.txt", "seed_tasks.jsonl"])

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -14,6 +14,7 @@ from pathlib import Path
 from alpaca_cli.data.files import read_bytes, refuse_existing, sha256, write_atomically
 from alpaca_cli.errors import DataError, UsageError
 from alpaca_cli.generate.about import Origin
+from alpaca_cli.generate.address import Address
 from alpaca_cli.generate.batch.file import results
 from alpaca_cli.generate.batch.folder import BatchFolder
 from alpaca_cli.generate.batch.harvest import Gathered, Harvest
@@ -41,6 +42,7 @@ def export_batch(
     folder: Path,
     file: Path,
     *,
+    at: Sequence[Address],
     listener: Listener,
     origin: Origin,
     beside: Path = Path(),
@@ -48,10 +50,12 @@ def export_batch(
 ) -> int:
     """Write the requests that the run in `folder` needs next to `file`; gives their number.  Nothing is asked.
 
+    `at` is the address that they are written for, as in the recipe.
+
     Raises UsageError if the file exists without `force`, or if there is nothing to ask; DataError, IntegrityError.
     """
     refuse_existing(file, force=force)
-    with _taken_up(recipe, folder, beside, listener, origin) as taken:
+    with _taken_up(recipe, folder, at, beside, listener, origin) as taken:
         if taken.replay.is_done:
             raise UsageError(
                 f"nothing to ask: the run has its {taken.replay.num:,} examples",
@@ -67,6 +71,7 @@ def import_batch(
     folder: Path,
     file: Path,
     *,
+    at: Sequence[Address],
     listener: Listener,
     origin: Origin,
     beside: Path = Path(),
@@ -80,7 +85,7 @@ def import_batch(
     problems = [row.problems[0] for row in rows if isinstance(row, DataError)]
     if problems or not rows:
         raise DataError.of(problems) if problems else DataError("no results in it", where=str(file))
-    with _taken_up(recipe, folder, beside, listener, origin) as taken:
+    with _taken_up(recipe, folder, at, beside, listener, origin) as taken:
         log, run, ledger = taken.batches.log, taken.run, taken.run.ledger
         wave = next((each for each in log.waves if each.status is None and each.sha256 == sha256(raw)), None)
         if wave is None:
@@ -104,14 +109,14 @@ def import_batch(
 
 @contextmanager
 def _taken_up(
-    recipe: GenerateRecipe, folder: Path, beside: Path, listener: Listener, origin: Origin
+    recipe: GenerateRecipe, folder: Path, at: Sequence[Address], beside: Path, listener: Listener, origin: Origin
 ) -> Iterator[_Taken]:
     """The run in a folder, new or taken up, up to its last completion.
 
     Raises UsageError if a batch of it is at a server: its requests would be asked twice.
     """
     with (
-        open_run(recipe, folder, at=(), origin=origin, listener=listener, beside=beside) as run,
+        open_run(recipe, folder, at=at, origin=origin, listener=listener, beside=beside) as run,
         BatchFolder(run.folder.path) as batches,
     ):
         body = Body(recipe.teacher, recipe.teacher.base_url or "", on_note=listener.note)
