@@ -7,8 +7,9 @@ its cost counts at its worst, since a server may have done the work and charged 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from decimal import Decimal
 
 from alpaca_cli.data.journal import Completion
@@ -20,6 +21,30 @@ TEMPLATE_TOKENS = 64
 """Room for what a chat template adds to a prompt."""
 LONG_PROMPT = 10_000
 """Tokens of a prompt of which nothing is known any more."""
+
+
+@dataclass(frozen=True)
+class Past:
+    """What a run was answered before, and the prices that are known now."""
+
+    completions: Collection[Completion]
+    prices: Sequence[Price | None]
+    max_tokens: int
+
+    @property
+    def most(self) -> Decimal:
+        """USD that a request costs at most of whose prompt nothing is known any more."""
+        known = [price for price in self.prices if price is not None]
+        worst = [price.most(prompt_tokens=LONG_PROMPT, completion_tokens=self.max_tokens) for price in known]
+        return max(worst, default=Decimal(0))
+
+    def costs(self, budget: Budget) -> list[Decimal] | None:
+        """USD of each answer at the dearest of the prices; None if no price is known."""
+        known = [price for price in self.prices if price is not None]
+        if not known:
+            return None
+        found = [[budget.cost(price, each.usage) for price in known] for each in self.completions]
+        return [max(self.most if cost is None else cost for cost in costs) for costs in found]
 
 
 class Budget:
@@ -90,23 +115,21 @@ class Budget:
         """A batch came back, whose answers cost so much together."""
         self._settle(ticket, cost)
 
-    def charge_unpriced(
-        self, completions: Iterable[Completion], prices: Sequence[Price | None], max_tokens: int
-    ) -> None:
-        """Count what was asked before a price was known, at the dearest of the prices that are known now: what was
-        answered by its usage, what was not at its worst.  Too much rather than too little, and once."""
-        known = [price for price in prices if price is not None]
-        if not self.ledger.num_unpriced or not known:
-            return
-        answers = [max(self._cost_or_most(each, price, max_tokens) for price in known) for each in completions]
-        num_lost = max(0, self.ledger.num_unpriced - len(answers))
-        lost = num_lost * max(price.most(prompt_tokens=LONG_PROMPT, completion_tokens=max_tokens) for price in known)
-        total = sum(answers, Decimal(0)) + lost
-        self.ledger.settle(self.ledger.send(total, num_requests=0, name=UNPRICED), total)
+    def charge_unpriced(self, past: Past) -> None:
+        """Count what was asked before a price was known: what was answered by its usage, what was not at its worst.
+        Too much rather than too little, and once."""
+        costs = past.costs(self)
+        if self.ledger.num_unpriced and costs is not None:
+            num_lost = max(0, self.ledger.num_unpriced - len(costs))
+            self._charge(sum(costs, Decimal(0)) + num_lost * past.most, name=UNPRICED)
 
-    def _cost_or_most(self, completion: Completion, price: Price, max_tokens: int) -> Decimal:
-        cost = self.cost(price, completion.usage)
-        return price.most(prompt_tokens=LONG_PROMPT, completion_tokens=max_tokens) if cost is None else cost
+    def charge_forgotten(self, past: Past, num_requests: int) -> None:
+        """Count answered requests that the ledger has lost, as if they had been the dearest."""
+        costs = sorted(past.costs(self) or [])[-num_requests:]
+        self._charge(sum(costs, Decimal(0)), name="lost from the ledger", num_requests=num_requests)
+
+    def _charge(self, amount: Decimal, *, name: str, num_requests: int = 0) -> None:
+        self.ledger.settle(self.ledger.send(amount, num_requests=num_requests, name=name), amount)
 
     def reached(self, limit: str, most: Decimal) -> LimitReached:
         """The clean stop at a limit that `room` found in the way of one more request."""

@@ -8,7 +8,7 @@ budget has no room for, and no more is asked at once than the missing tasks are 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -29,6 +29,7 @@ from alpaca_cli.generate.prompt import RequestMaker
 from alpaca_cli.generate.recorder import Recorder, given_up
 from alpaca_cli.generate.replay import Replay
 from alpaca_cli.generate.server import Outcome, Server, choose
+from alpaca_cli.generate.standing import Standing
 from alpaca_cli.generate.teacher import Reply
 from alpaca_cli.generate.trouble import Trouble, pause, times, unreachable
 from alpaca_cli.recipe import GenerateRecipe
@@ -72,7 +73,6 @@ class Loop:
         self._journal = journal
         self._budget = budget
         self._listener = listener
-        self._num_kept_before = len(replay.accepted)
         self._num_new = 0
         self._error: BaseException | None = None
         self._recorder = Recorder(journal)
@@ -82,9 +82,8 @@ class Loop:
         self._ended: deque[asyncio.Task[Outcome]] = deque()
         self._asks = Asks(journal.completions, maker.request)
         self._has_answers = any(each.finish_reason != GIVEN_UP for each in journal.completions.values())
-        self._tokens = Counter[str]()
-        for completion in journal.completions.values():
-            self._tokens.update(completion.usage or {})
+        is_priced = all(server.price is not None for server in servers)
+        self._standing = Standing(replay, journal, budget.ledger, is_priced=is_priced)
 
     async def run(self) -> None:
         """Until enough tasks are accepted.
@@ -245,7 +244,7 @@ class Loop:
         self._trouble.answered(now)
         if is_recorded:
             self._num_new += 1
-            self._tokens.update(completion.usage or {})
+            self._standing.count(completion)
             self._replay.offer(completion)
 
     def _settle(self, sent: Sent, completion: Completion) -> None:
@@ -367,39 +366,14 @@ class Loop:
             )
 
     def _progress(self) -> Progress:
-        replay, ledger = self._replay, self._budget.ledger
-        is_priced = all(server.price is not None for server in self._servers)
-        return Progress(
-            kept=len(replay.accepted),
-            num=replay.num,
-            num_kept_before=self._num_kept_before,
-            num_tasks=len(replay.accepted) + len(replay.refused),
-            num_completions=len(self._journal.completions),
-            num_under_way=len(self._under_way),
-            num_requests=ledger.num_requests,
+        sent = self._under_way.values()
+        return self._standing.progress(
+            num_under_way=len(sent),
+            most_under_way=sum((each.ticket.most for each in sent), Decimal(0)),
             limit=sum(int(server.throttle.limit) for server in self._servers if server.lost is None),
-            prompt_tokens=self._tokens["prompt_tokens"],
-            completion_tokens=self._tokens["completion_tokens"],
-            reasons=Counter(replay.reasons),
             seconds=self._clock() - self._began,
-            spent=self._spent if is_priced else None,
-            expected=self._expected() if is_priced else None,
-            num_waiting=0 if replay.is_done else replay.num_waiting,
-            oldest_s=max((self._clock() - sent.at for sent in self._under_way.values()), default=0.0),
+            oldest_s=max((self._clock() - each.at for each in sent), default=0.0),
         )
-
-    def _expected(self) -> Decimal | None:
-        """What the run will have cost, if what is missing costs as much a request as what there is did."""
-        replay, num = self._replay, len(self._journal.completions)
-        if not replay.accepted or not num:
-            return None
-        return self._spent * (num + max(0, replay.num_needed - replay.num_waiting)) / num
-
-    @property
-    def _spent(self) -> Decimal:
-        """USD of what is settled, and of what processes sent that were killed."""
-        under_way = sum((sent.ticket.most for sent in self._under_way.values()), Decimal(0))
-        return self._budget.ledger.spent + self._budget.ledger.reserved - under_way
 
 
 def _answers(count: int) -> str:

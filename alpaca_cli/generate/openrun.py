@@ -22,6 +22,8 @@ from alpaca_cli.generate.replay import Replay
 from alpaca_cli.generate.runfolder import RunFolder, opened
 from alpaca_cli.recipe import GenerateRecipe
 
+MOST_FORGOTTEN = 32  # requests that a power failure may take from the end of a ledger, while their answers stay
+
 
 @dataclass(frozen=True)
 class Result:
@@ -132,10 +134,16 @@ def open_run(
         yield OpenRun(recipe, at, origin, listener, inputs, maker, run, journal, ledger, num_before)
 
 
+def num_forgotten(journal: Journal, ledger: Ledger) -> int:
+    """Answers whose requests are not in the ledger."""
+    num_answers = sum(each.finish_reason != GIVEN_UP for each in journal.completions.values())
+    return max(0, num_answers - ledger.num_requests)
+
+
 def _check_ledger(journal: Journal, ledger: Ledger) -> None:
     """Every answer was a request; a ledger that lost some would forget what they cost."""
-    num_answers = sum(each.finish_reason != GIVEN_UP for each in journal.completions.values())
-    if ledger.num_requests < num_answers:
+    if num_forgotten(journal, ledger) > MOST_FORGOTTEN:
+        num_answers = ledger.num_requests + num_forgotten(journal, ledger)
         raise IntegrityError(
             f"the ledger has {ledger.num_requests:,} requests, and the journal {num_answers:,} answers",
             where=str(ledger.path),

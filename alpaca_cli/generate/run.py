@@ -14,9 +14,9 @@ from alpaca_cli.generate.about import Origin
 from alpaca_cli.generate.address import Address, check_money
 from alpaca_cli.generate.batch.batches import Batches
 from alpaca_cli.generate.batch.folder import BatchFolder
-from alpaca_cli.generate.budget import Budget
+from alpaca_cli.generate.budget import Budget, Past
 from alpaca_cli.generate.loop import Loop
-from alpaca_cli.generate.openrun import OpenRun, Result, open_run
+from alpaca_cli.generate.openrun import OpenRun, Result, num_forgotten, open_run
 from alpaca_cli.generate.plan import estimate, located
 from alpaca_cli.generate.progress import Listener
 from alpaca_cli.generate.replay import Replay
@@ -83,9 +83,12 @@ async def _ask(run: OpenRun, replay: Replay) -> None:
             hint="make room, then run the same command again",
         )
     budget = Budget(run.ledger, max_cost=max_cost, max_requests=recipe.max_requests)
+    past = Past(run.journal.completions.values(), [each.price for each in run.at], recipe.teacher.max_tokens)
+    if forgotten := num_forgotten(run.journal, run.ledger):
+        run.listener.note(f"the ledger lost {forgotten} requests that were answered: counted as the dearest answers")
+        budget.charge_forgotten(past, forgotten)
     if max_cost is not None:
-        prices = [each.price for each in run.at]
-        budget.charge_unpriced(run.journal.completions.values(), prices, recipe.teacher.max_tokens)
+        budget.charge_unpriced(past)
     async with AsyncExitStack() as stack:
         servers = [
             Server(await _teacher(run, each, stack), _throttle(each), each.price, each.weight) for each in run.at

@@ -40,6 +40,7 @@ from alpaca_cli.recipe import GenerateRecipe
 
 RECIPE, PROMPT, SEEDS, VERSIONS = "recipe.resolved.yaml", "prompt.txt", "seed_tasks.jsonl", "versions.json"
 JOURNAL, LEDGER, BATCHES = "journal.jsonl", "ledger.jsonl", "batches.jsonl"
+ANSWERS = "answers"  # of the journal that a report was made of: the digest of their texts, and of no file
 DATASET, PROVENANCE, REFUSED, REPORT = "alpaca_data.json", "provenance.jsonl", "refused.jsonl", "report.json"
 CARD, OTHER_CARD = "README.md", "README.generated.md"
 _MADE = (DATASET, PROVENANCE, REFUSED)
@@ -90,7 +91,7 @@ class RunFolder:
             return None
         made = {name: self.path / name for name in _MADE}
         sums = {name: sha256(read_bytes(path)) for name, path in made.items() if path.is_file()}
-        is_whole = found.get("sha256") == {JOURNAL: _digest(completions[k] for k in range(used)), **sums}
+        is_whole = found.get("sha256") == {ANSWERS: _digest(completions[k] for k in range(used)), **sums}
         return found if is_whole else None
 
     def write_outputs(self, replay: Replay, about: Mapping[str, Any]) -> dict[str, Any]:
@@ -105,7 +106,7 @@ class RunFolder:
         write_jsonl(self.path / PROVENANCE, provenance_rows(replay))
         write_jsonl(self.path / REFUSED, refused_rows(replay))
         sums = {name: sha256(read_bytes(self.path / name)) for name in _MADE}
-        whole = {**report(replay, self.maker), "sha256": {JOURNAL: _digest(replay.used), **sums}, "run": {**about}}
+        whole = {**report(replay, self.maker), "sha256": {ANSWERS: _digest(replay.used), **sums}, "run": {**about}}
         write_json(self.path / REPORT, whole)
         return whole
 
@@ -229,7 +230,10 @@ def _check_same(path: Path, recipe: GenerateRecipe, inputs: Inputs) -> list[str]
         raise UsageError(
             f"this folder holds a run of another recipe ({'; '.join(found)})",
             where=str(path),
-            hint="choose another folder with --out, or give the same recipe and flags to go on with this run",
+            hint="choose another folder with --out, or give the same recipe and flags to go on with this run"
+            if not all(text.startswith(("rules.", "novelty.")) for text in found)
+            else f"go on by the folder's own rules with --recipe {path / RECIPE}, or judge its answers by these with "
+            "--refilter, which costs nothing",
         )
     kept = read_report(path).get("kept", 0)
     if recipe.num is not None and recipe.num < kept:

@@ -113,17 +113,31 @@ def test_a_cap_still_holds_when_the_flag_is_left_out(alpaca: Alpaca) -> None:
 
 @pytest.mark.parametrize("lost", ["all", "half"])
 def test_a_ledger_that_forgot_requests_is_told_and_nothing_is_asked(alpaca: Alpaca, lost: str) -> None:
-    alpaca(*REHEARSAL, "--num", 100, "--max-cost", "9")
+    alpaca(*REHEARSAL, "--num", 600, "--max-cost", "9")
     ledger = Path("r/ledger.jsonl")
     lines = ledger.read_text().splitlines(keepends=True)
     if lost == "all":
         ledger.unlink()
     else:
         ledger.write_text("".join(lines[:4]))
-    run = alpaca(*REHEARSAL, "--num", 200, "--max-cost", "9")
+    run = alpaca(*REHEARSAL, "--num", 700, "--max-cost", "9")
 
     assert run.code == 5
     assert "r/ledger.jsonl: the ledger has " in run.err
+
+
+def test_requests_that_a_power_failure_took_from_the_ledger_are_counted_as_the_dearest(alpaca: Alpaca) -> None:
+    alpaca(*REHEARSAL, "--num", 100, "--max-cost", "9")
+    ledger = Path("r/ledger.jsonl")
+    lines = ledger.read_text().splitlines(keepends=True)
+    spent = Decimal(json.loads(Path("r/report.json").read_text())["run"]["spent"])
+    ledger.write_text("".join(lines[:2]))
+    run = alpaca(*REHEARSAL, "--num", 200, "--max-cost", "9")
+
+    report = json.loads(Path("r/report.json").read_text())
+    assert run.code == 0
+    assert "requests that were answered: counted as the dearest answers" in run.err
+    assert Decimal(report["run"]["spent"]) > spent
 
 
 def test_what_was_asked_before_a_price_was_known_is_counted_when_a_cap_comes(alpaca: Alpaca) -> None:

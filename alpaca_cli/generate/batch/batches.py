@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 
 from alpaca_cli.data.batchlog import Wave
 from alpaca_cli.data.journal import GIVEN_UP, Journal
@@ -29,6 +29,7 @@ from alpaca_cli.generate.prices import Price
 from alpaca_cli.generate.progress import Listener, Progress
 from alpaca_cli.generate.prompt import RequestMaker
 from alpaca_cli.generate.replay import Replay
+from alpaca_cli.generate.standing import Standing
 from alpaca_cli.generate.teacher import Teacher
 from alpaca_cli.recipe import GenerateRecipe
 
@@ -63,14 +64,11 @@ class Batches:
         self._money = BatchMoney(budget, price)
         self._steps = BatchSteps(recipe, teacher, folder, self._money, listener)
         self._harvest = Harvest(maker, teacher.body, teacher.settings, journal, clean=teacher.clean)
-        self._num_kept_before = len(replay.accepted)
         self._most_requests = MOST_REQUESTS
         self._num_empty = 0
         self._is_interrupted = False
         self._began = time.monotonic()
-        self._tokens = Counter[str]()
-        for completion in journal.completions.values():
-            self._tokens.update(completion.usage or {})
+        self._standing = Standing(replay, journal, budget.ledger, is_priced=price is not None)
         folder.fold(self._harvest)
 
     async def run(self) -> None:
@@ -159,7 +157,7 @@ class Batches:
         self._log.record(wave, "taken")
         self._tell(wave, gathered)
         for completion in sorted(gathered.new, key=lambda each: each.k):
-            self._tokens.update(completion.usage or {})
+            self._standing.count(completion)
             self._replay.offer(completion)
             self._listener.progress(self._progress())
             await asyncio.sleep(0)
@@ -213,23 +211,13 @@ class Batches:
         self._listener.note(f"batch {wave.wave}: {'; '.join(parts)}")
 
     def _progress(self) -> Progress:
-        replay, ledger = self._replay, self._budget.ledger
         out = self._folder.out
-        return Progress(
-            kept=len(replay.accepted),
-            num=replay.num,
-            num_kept_before=self._num_kept_before,
-            num_tasks=len(replay.accepted) + len(replay.refused),
-            num_completions=len(self._journal.completions),
+        ticket = None if out is None else self._money.ticket(out)
+        return self._standing.progress(
             num_under_way=0 if out is None else out.num_requests,
-            num_requests=ledger.num_requests,
+            most_under_way=Decimal(0) if ticket is None else ticket.most,
             limit=self._most_requests,
-            prompt_tokens=self._tokens["prompt_tokens"],
-            completion_tokens=self._tokens["completion_tokens"],
-            reasons=Counter(replay.reasons),
             seconds=time.monotonic() - self._began,
-            spent=ledger.spent if self._price is not None else None,
-            expected=None,
         )
 
 

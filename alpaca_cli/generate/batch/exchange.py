@@ -92,13 +92,19 @@ def import_batch(
             with write_atomically(taken.batches.path(log.next_number, "output")) as stream:
                 stream.write(raw)
             wave = log.begin("imported", num_requests=len(rows), sha256=sha256(raw))
+        if wave.step == "imported":  # asked and paid elsewhere; before the answers, as each request is
+            ledger.settle(ledger.send(Decimal(0), num_requests=len(rows), name=f"import {wave.wave}"), Decimal(0))
+            ledger.sync()
         gathered = taken.batches.take(wave, taken.harvest)
         if wave.step == "imported":
-            ledger.settle(
-                ledger.send(Decimal(0), num_requests=len(gathered.new), name=f"import {wave.wave}"), Decimal(0)
-            )
             run.journal.sync()
             log.record(wave, "taken")
+        if gathered.num_foreign == len(rows):
+            raise DataError(
+                f"none of its {len(rows):,} results answers a request of this run",
+                where=str(file),
+                hint="give --out the folder, and the recipe and flags, with which its requests were exported",
+            )
         for completion in [*sorted(gathered.new, key=lambda each: each.k), *taken.harvest.to_leave()]:
             if completion.k not in run.journal.completions:
                 listener.note(f"request {completion.k} left aside: it failed in {completion.tries} batches")
