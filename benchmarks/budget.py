@@ -28,7 +28,7 @@ from alpaca_cli.data.journal import Completion, Journal
 from alpaca_cli.data.ledger import Ledger
 from alpaca_cli.data.shipped import find
 from alpaca_cli.errors import AlpacaError, LimitReached, TeacherError, TeacherRefused
-from alpaca_cli.generate.body import Body
+from alpaca_cli.generate.body import Body, max_tokens_of
 from alpaca_cli.generate.budget import TEMPLATE_TOKENS, Budget
 from alpaca_cli.generate.failure import Failure
 from alpaca_cli.generate.loop import Loop
@@ -83,11 +83,11 @@ class SimulatedServer:
     def __post_init__(self) -> None:
         self.body = Body(self.settings, self.base_url)
 
-    async def ask(self, request: Request) -> Reply | Failure:
+    async def ask(self, request: Request, body: dict[str, Any]) -> Reply | Failure:
         rng = self.rng
         fate = rng.choices(list(self.fates), list(self.fates.values()))[0]
         self.seen[fate] += 1
-        max_tokens = self.body.max_tokens(request)
+        max_tokens = max_tokens_of(body)
         usage = {
             "prompt_tokens": rng.randint(1, len(request.text.encode()) + TEMPLATE_TOKENS),
             "completion_tokens": rng.choice([rng.randint(0, max_tokens), max_tokens]),
