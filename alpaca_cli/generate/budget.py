@@ -28,23 +28,21 @@ class Past:
     """What a run was answered before, and the prices that are known now."""
 
     completions: Collection[Completion]
-    prices: Sequence[Price | None]
+    prices: Sequence[Price]
+    """Of the servers whose price is known; the dearest counts."""
     max_tokens: int
 
     @property
     def most(self) -> Decimal:
         """USD that a request costs at most of whose prompt nothing is known any more."""
-        known = [price for price in self.prices if price is not None]
-        worst = [price.most(prompt_tokens=LONG_PROMPT, completion_tokens=self.max_tokens) for price in known]
+        worst = [price.most(prompt_tokens=LONG_PROMPT, completion_tokens=self.max_tokens) for price in self.prices]
         return max(worst, default=Decimal(0))
 
-    def costs(self, budget: Budget) -> list[Decimal] | None:
-        """USD of each answer at the dearest of the prices; None if no price is known."""
-        known = [price for price in self.prices if price is not None]
-        if not known:
-            return None
-        found = [[budget.cost(price, each.usage) for price in known] for each in self.completions]
-        return [max(self.most if cost is None else cost for cost in costs) for costs in found]
+    def costs(self, budget: Budget) -> list[Decimal]:
+        """USD of each answer, at its worst where it was not counted; none if no price is known."""
+        most = self.most
+        found = [[budget.cost(price, each.usage) for price in self.prices] for each in self.completions]
+        return [max(most if cost is None else cost for cost in costs) for costs in found if costs]
 
 
 class Budget:
@@ -95,7 +93,7 @@ class Budget:
         self, ticket: Ticket, price: Price | None, usage: Mapping[str, int] | None, tier: Tier = "standard"
     ) -> None:
         """An answer came, with the server's own count of its tokens or without."""
-        self._settle(ticket, Decimal(0) if price is None else self.cost(price, usage, tier))
+        self.settle_at(ticket, Decimal(0) if price is None else self.cost(price, usage, tier))
 
     def cost(self, price: Price, usage: Mapping[str, int] | None, tier: Tier = "standard") -> Decimal | None:
         """USD that one answer costs by the server's own count of its tokens; None if it did not count."""
@@ -111,25 +109,23 @@ class Budget:
             tier=tier,
         )
 
-    def settle_batch(self, ticket: Ticket, cost: Decimal) -> None:
-        """A batch came back, whose answers cost so much together."""
-        self._settle(ticket, cost)
-
     def charge_unpriced(self, past: Past) -> None:
         """Count what was asked before a price was known: what was answered by its usage, what was not at its worst.
         Too much rather than too little, and once."""
-        costs = past.costs(self)
-        if self.ledger.num_unpriced and costs is not None:
+        if self.ledger.num_unpriced and past.prices:
+            costs = past.costs(self)
             num_lost = max(0, self.ledger.num_unpriced - len(costs))
             self._charge(sum(costs, Decimal(0)) + num_lost * past.most, name=UNPRICED)
 
     def charge_forgotten(self, past: Past, num_requests: int) -> None:
         """Count answered requests that the ledger has lost, as if they had been the dearest."""
-        costs = sorted(past.costs(self) or [])[-num_requests:]
-        self._charge(sum(costs, Decimal(0)), name="lost from the ledger", num_requests=num_requests)
+        amount = sum(sorted(past.costs(self))[-num_requests:], Decimal(0))
+        is_priced = bool(past.prices)
+        self._charge(amount, name="lost from the ledger", num_requests=num_requests, is_priced=is_priced)
 
-    def _charge(self, amount: Decimal, *, name: str, num_requests: int = 0) -> None:
-        self.ledger.settle(self.ledger.send(amount, num_requests=num_requests, name=name), amount)
+    def _charge(self, amount: Decimal, *, name: str, num_requests: int = 0, is_priced: bool = True) -> None:
+        ticket = self.ledger.send(amount, num_requests=num_requests, name=name, is_priced=is_priced)
+        self.ledger.settle(ticket, amount)
 
     def reached(self, limit: str, most: Decimal) -> LimitReached:
         """The clean stop at a limit that `room` found in the way of one more request."""
@@ -142,9 +138,10 @@ class Budget:
 
     def release(self, ticket: Ticket, *, may_be_paid: bool) -> None:
         """No answer came; `may_be_paid` unless it is sure that the server charges nothing."""
-        self._settle(ticket, None if may_be_paid else Decimal(0))
+        self.settle_at(ticket, None if may_be_paid else Decimal(0))
 
-    def _settle(self, ticket: Ticket, cost: Decimal | None) -> None:
+    def settle_at(self, ticket: Ticket, cost: Decimal | None) -> None:
+        """What was sent did cost so much; None: nobody said, and it counts at its worst."""
         at_send = self._surcharge_of.pop(ticket.number, Decimal(1))
         if cost is not None and ticket.most and cost > ticket.most:
             self.surcharge = max(self.surcharge, at_send * cost / ticket.most)

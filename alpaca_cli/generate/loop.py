@@ -299,31 +299,33 @@ class Loop:
 
     def _try_again(self, ask: Ask, server: Server, failure: Failure) -> None:
         settings, now = server.teacher.settings, self._clock()
-        what = f"request {ask.request.k}"
         if (failure.pause_s or 0.0) > settings.longest_pause_s:
             minutes = (failure.pause_s or 0.0) / 60
             self._lose(server, unreachable(f"told to wait {minutes:,.0f} minutes", server.teacher.base_url, failure))
             self._asks.again(ask, now)
             return
         verdict = self._trouble.judge(ask, failure, now, max_tries=settings.max_tries)
+        has_answered = self._trouble.answered_at is not None
         if verdict == "leave":
             self._leave(ask, failure)
-        elif verdict == "stop" and self._trouble.answered_at is None:
-            if any(each.server is server for each in self._under_way.values()):  # which may be answered yet
-                self._asks.again(ask, now + pause(ask, failure))
-                return
-            what = f"{what} asked {times(ask.tries)} without an answer"
+        elif verdict == "stop" and not has_answered and any(each.server is server for each in self._under_way.values()):
+            self._ask_later(ask, failure, settings.max_tries)  # another request may be answered there yet
+        elif verdict == "stop" and not has_answered:
+            what = f"asked {times(self._trouble.num_failed)} without an answer"
             self._lose(server, unreachable(what, server.teacher.base_url, failure, has_answered=False))
             self._asks.again(ask, now)
         elif verdict == "stop":
             what = f"asking for {self._trouble.minutes(now):,.0f} minutes without an answer"
             self._fail(unreachable(what, server.teacher.base_url, failure))
         else:
-            seconds = pause(ask, failure)
-            is_counted = 0 < ask.tries < settings.max_tries  # while nobody is answered, more are made
-            tries = f"try {ask.tries + 1} of {settings.max_tries}" if is_counted else "again"
-            self._listener.retry(f"{what}: {failure.message}; {tries} in {seconds:.1f} s")
-            self._asks.again(ask, now + seconds)
+            self._ask_later(ask, failure, settings.max_tries)
+
+    def _ask_later(self, ask: Ask, failure: Failure, max_tries: int) -> None:
+        seconds = pause(ask, failure)
+        is_counted = 0 < ask.tries < max_tries  # while nobody is answered, more are made
+        tries = f"try {ask.tries + 1} of {max_tries}" if is_counted else "again"
+        self._listener.retry(f"request {ask.request.k}: {failure.message}; {tries} in {seconds:.1f} s")
+        self._asks.again(ask, self._clock() + seconds)
 
     def _leave(self, ask: Ask, failure: Failure) -> None:
         """Leave a request aside for good: others are answered, and it is not."""

@@ -19,7 +19,7 @@ from alpaca_cli.generate.inputs import Inputs, load_inputs
 from alpaca_cli.generate.progress import Listener
 from alpaca_cli.generate.prompt import RequestMaker
 from alpaca_cli.generate.replay import Replay
-from alpaca_cli.generate.runfolder import RunFolder, opened
+from alpaca_cli.generate.runfolder import RunFolder, opened, stored_limits
 from alpaca_cli.recipe import GenerateRecipe
 
 MOST_FORGOTTEN = 32  # requests that a power failure may take from the end of a ledger, while their answers stay
@@ -101,6 +101,16 @@ class OpenRun:
             spent=self.ledger.spent + self.ledger.reserved if is_priced else None,
             unknown=self.ledger.unknown + self.ledger.reserved,
         )
+
+
+def with_stored_limits(recipe: GenerateRecipe, folder: Path, listener: Listener) -> GenerateRecipe:
+    """The recipe with the limits that the run in `folder` was last given: none is lifted by leaving it out."""
+    for name, limit in stored_limits(folder).items():
+        if getattr(recipe, name) is None:
+            flag = f"--{name.replace('_', '-')}"
+            listener.note(f"{flag} {limit} of this run still holds; give another to change it")
+            recipe = recipe.model_copy(update={name: limit})
+    return recipe
 
 
 @contextmanager

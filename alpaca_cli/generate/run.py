@@ -16,11 +16,10 @@ from alpaca_cli.generate.batch.batches import Batches
 from alpaca_cli.generate.batch.folder import BatchFolder
 from alpaca_cli.generate.budget import Budget, Past
 from alpaca_cli.generate.loop import Loop
-from alpaca_cli.generate.openrun import OpenRun, Result, num_forgotten, open_run
+from alpaca_cli.generate.openrun import OpenRun, Result, num_forgotten, open_run, with_stored_limits
 from alpaca_cli.generate.plan import estimate, located
 from alpaca_cli.generate.progress import Listener
 from alpaca_cli.generate.replay import Replay
-from alpaca_cli.generate.runfolder import stored_limits
 from alpaca_cli.generate.server import Server
 from alpaca_cli.generate.teacher import Teacher
 from alpaca_cli.generate.throttle import Throttle
@@ -44,12 +43,7 @@ def generate(
     """
     if recipe.num is None:
         raise UsageError("how many examples?", hint="give --num, for example: alpaca generate --num 1000")
-    limits = stored_limits(folder)
-    for name, limit in limits.items():
-        if getattr(recipe, name) is None:
-            flag = f"--{name.replace('_', '-')}"
-            listener.note(f"{flag} {limit} of this run still holds; give another to change it")
-            recipe = recipe.model_copy(update={name: limit})
+    recipe = with_stored_limits(recipe, folder, listener)
     check_money(recipe, at)
     recipe = located(recipe, at)
     with open_run(recipe, folder, at=at, origin=origin, listener=listener, beside=beside) as run:
@@ -83,16 +77,21 @@ async def _ask(run: OpenRun, replay: Replay) -> None:
             hint="make room, then run the same command again",
         )
     budget = Budget(run.ledger, max_cost=max_cost, max_requests=recipe.max_requests)
-    past = Past(run.journal.completions.values(), [each.price for each in run.at], recipe.teacher.max_tokens)
+    past = Past(
+        run.journal.completions.values(),
+        [each.price for each in run.at if each.price is not None],
+        recipe.teacher.max_tokens,
+    )
     if forgotten := num_forgotten(run.journal, run.ledger):
         run.listener.note(f"the ledger lost {forgotten} requests that were answered: counted as the dearest answers")
         budget.charge_forgotten(past, forgotten)
     if max_cost is not None:
         budget.charge_unpriced(past)
     async with AsyncExitStack() as stack:
-        servers = [
-            Server(await _teacher(run, each, stack), _throttle(each), each.price, each.weight) for each in run.at
-        ]
+        servers = []
+        for each in run.at:
+            teacher = await _teacher(run, each, stack)
+            servers.append(Server(teacher, Throttle(each.settings.concurrency), each.price, each.weight))
         if recipe.batch or run.folder.batches_path.exists():
             folder = stack.enter_context(BatchFolder(run.folder.path))
             asked = folder.out.base_url if folder.out is not None else None
@@ -131,10 +130,6 @@ async def _teacher(run: OpenRun, at: Address, stack: AsyncExitStack) -> Teacher:
         on_note=run.listener.note,
     )
     return await stack.enter_async_context(teacher)
-
-
-def _throttle(at: Address) -> Throttle:
-    return Throttle(at.settings.concurrency)
 
 
 def _left_out(run: OpenRun, at: Address) -> tuple[str, ...]:

@@ -1,8 +1,8 @@
 """What to do with a request that failed: ask again after a pause, leave it aside, or end the run.
 
 A request is left aside after its tries only if others were answered meanwhile; if none is, the server is in trouble and
-not the request.  Then a server that never answered ends the run after the tries of one request, and one that did, after
-`breaker_s` seconds of failures, in which pauses that a server asked for are not counted.
+not the request.  Then a server that never answered ends the run after as many tries as one request has, and one that
+did, after `breaker_s` seconds of failures, in which pauses that a server asked for are not counted.
 """
 
 from __future__ import annotations

@@ -1001,3 +1001,12 @@ def test_a_batch_that_went_with_its_rehearsal_is_asked_anew(
     assert (left.code, last, done.code) == (130, step, 0)
     assert "batch 1 ended with the rehearsal that it was submitted to" in done.err
     assert len(json.loads(Path("r/alpaca_data.json").read_text())) == 20
+
+
+def test_writing_a_batch_to_a_file_lifts_no_cap(run: Alpaca) -> None:
+    stopped = run(*PRICES, "--max-cost", "0.02")
+    run("--batch-export", "requests.jsonl")
+    again = run(*PRICES)
+
+    assert (stopped.code, again.code) == (7, 7)
+    assert "--max-cost 0.02 of this run still holds" in again.err

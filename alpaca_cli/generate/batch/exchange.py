@@ -20,7 +20,7 @@ from alpaca_cli.generate.batch.folder import BatchFolder
 from alpaca_cli.generate.batch.harvest import Gathered, Harvest
 from alpaca_cli.generate.batch.wave import wanted, write_input
 from alpaca_cli.generate.body import Body
-from alpaca_cli.generate.openrun import OpenRun, Result, open_run
+from alpaca_cli.generate.openrun import OpenRun, Result, open_run, with_stored_limits
 from alpaca_cli.generate.progress import Listener
 from alpaca_cli.generate.replay import Replay
 from alpaca_cli.recipe import GenerateRecipe
@@ -121,6 +121,7 @@ def _taken_up(
 
     Raises UsageError if a batch of it is at a server: its requests would be asked twice.
     """
+    recipe = with_stored_limits(recipe, folder, listener)
     with (
         open_run(recipe, folder, at=at, origin=origin, listener=listener, beside=beside) as run,
         BatchFolder(run.folder.path) as batches,

@@ -12,13 +12,14 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
-from alpaca_cli.data.journal import GIVEN_UP, Completion, Journal
+from alpaca_cli.data.journal import Completion, Journal
 from alpaca_cli.data.jsonl import dumps
 from alpaca_cli.errors import DataError
 from alpaca_cli.generate.batch.file import UNDONE, Row, request_of
 from alpaca_cli.generate.body import Body
 from alpaca_cli.generate.failure import Failure, failure_of
 from alpaca_cli.generate.prompt import Request, RequestMaker
+from alpaca_cli.generate.recorder import given_up
 from alpaca_cli.generate.teacher import FILTERED, fields_of, is_filtered
 from alpaca_cli.recipe import TeacherSettings
 
@@ -82,9 +83,7 @@ class Harvest:
         """What stands in the journal for the requests that failed too often to be asked again."""
         for k, count in sorted(self._num_failures.items()):
             if count >= MOST_FAILURES and k not in self._journal.completions:
-                left = {**FILTERED, "finish_reason": GIVEN_UP}
-                request = self.request(k)
-                yield _completion(request, left, started="", tries=count)
+                yield given_up(self.request(k), count)
 
     def take(
         self,

@@ -35,7 +35,7 @@ class BatchMoney:
     def settle(self, wave: Wave, cost: Decimal) -> None:
         """A batch came back, whose answers cost so much together; a second time this changes nothing."""
         if (ticket := self.ticket(wave)) is not None:
-            self._budget.settle_batch(ticket, cost)
+            self._budget.settle_at(ticket, cost)
 
     def cost(self, request: Request, max_tokens: int, usage: Mapping[str, int] | None) -> Decimal:
         """USD of an answer to a request that allowed so many new tokens: by its usage, or else at its worst."""
