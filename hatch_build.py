@@ -1,0 +1,58 @@
+"""Compiles the inner loops of `alpaca dedup` when the package is built; without a C compiler it is built without them.
+
+The library is plain C that Python calls through ctypes: one build serves every Python of its platform.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+FLAGS = ["-O3", "-std=c99", "-shared", "-fPIC", "-fvisibility=hidden"]
+EXACT = ["-ffp-contract=off"]  # a fused multiply-add would round F otherwise than rouge_score does
+NAME = "_kernel" + {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
+
+
+class KernelHook(BuildHookInterface):  # type: ignore[type-arg]
+    """Puts the library beside `kernel.py`, in the wheel or, where the source tree itself is installed, in that."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Called by hatchling before a wheel is put together."""
+        folder = Path(self.root, "alpaca_cli", "dedup")
+        self._made = tempfile.mkdtemp()
+        library = Path(self._made, NAME)
+        if not self._compile(sorted(folder.glob("*.c")), library):
+            self.app.display_warning("no C compiler: alpaca dedup will use its slower pure Python way")
+            return
+        if version == "editable":
+            new = Path(shutil.copy(library, folder / f".{NAME}.new"))
+            new.replace(folder / NAME)  # a process may be using the old one
+        else:
+            build_data["force_include"][str(library)] = f"alpaca_cli/dedup/{NAME}"
+        build_data["pure_python"] = False
+        build_data["tag"] = "py3-none-" + sysconfig.get_platform().replace("-", "_").replace(".", "_")
+
+    def finalize(self, *_: Any) -> None:
+        """Called by hatchling after it."""
+        shutil.rmtree(self._made, ignore_errors=True)
+
+    def _compile(self, sources: list[Path], library: Path) -> bool:
+        for compiler in filter(None, (os.environ.get("CC"), sysconfig.get_config_var("CC"), "cc", "gcc", "clang")):
+            command = [*shlex.split(compiler), *FLAGS, *EXACT, "-o", str(library), *map(str, sources)]
+            try:
+                done = subprocess.run(command, capture_output=True, text=True, check=False)
+            except OSError:
+                continue
+            if done.returncode == 0:
+                return True
+            self.app.display_warning(f"{shlex.join(command)}: {done.stderr.strip()[-500:]}")
+        return False
