@@ -38,6 +38,11 @@ class Index:
     def __len__(self) -> int:
         return len(self._searcher)
 
+    @property
+    def num_bytes(self) -> int:
+        """What it takes of memory, about."""
+        return int(self._searcher.num_bytes)
+
     def add(self, rows: Rows) -> None:
         """Add rows, whatever they are near to."""
         self._searcher.add(rows)

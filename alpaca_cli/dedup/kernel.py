@@ -32,6 +32,7 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "index_new": (_POINTER, [ctypes.c_double, _LONG, _LONG]),
     "index_free": (None, [_POINTER]),
     "index_length": (_LONG, [_POINTER]),
+    "index_num_bytes": (_LONG, [_POINTER]),
     "scratch_new": (_POINTER, []),
     "scratch_free": (None, [_POINTER]),
     "index_add": (_INT, [_POINTER, _POINTER, *_ROWS]),
@@ -133,6 +134,11 @@ class Searcher:
 
     def __len__(self) -> int:
         return int(self._library.index_length(self._handle))
+
+    @property
+    def num_bytes(self) -> int:
+        """See `Index.num_bytes`."""
+        return int(self._library.index_num_bytes(self._handle))
 
     def scratch(self) -> Scratch:
         """What a thread needs to search."""

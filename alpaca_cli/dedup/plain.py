@@ -78,6 +78,11 @@ class Searcher:
     def __len__(self) -> int:
         return len(self._texts)
 
+    @property
+    def num_bytes(self) -> int:
+        """See `Index.num_bytes`; a guess."""
+        return 100 * len(self._holders) + 24 * sum(self._lengths)
+
     def scratch(self) -> None:
         """Nothing."""
 

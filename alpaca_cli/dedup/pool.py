@@ -1,14 +1,14 @@
 """The pool of accepted texts: whether a new text repeats one of them, and how near each is to those before it.
 
-Exact ROUGE-L both times, and no pair more than the answer needs.  Whether a text repeats another takes the few that
-share enough of its rare words.  The mean over the pool takes every pair; these are counted many texts at a time by
-RapidFuzz's bit-parallel LCS, which is three times as fast on bytes as on larger characters: the words of a few texts
-are renumbered to fit one.  No text is compared with a later one, so that can wait until many texts are in.
+Exact ROUGE-L both times, and no pair more than the answer needs.  Whether a text repeats another is asked of an
+`Index`, as in `alpaca dedup`; here a word counts as the rarer the later it first came.  The mean over the pool takes
+every pair; these are counted many texts at a time by RapidFuzz's bit-parallel LCS, which is three times as fast on
+bytes as on larger characters: the words of a few texts are renumbered to fit one.  No text is compared with a later
+one, so that can wait until many texts are in.
 """
 
 from __future__ import annotations
 
-import math
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,10 +19,11 @@ import numpy.typing as npt
 from rapidfuzz.distance import LCSseq
 from rapidfuzz.process import cdist
 
+from alpaca_cli.dedup.index import Index
 from alpaca_cli.dedup.rouge import TOKENIZERS, TokenizerName, f_measure
+from alpaca_cli.dedup.rows import Rows
 
 _CODE_POINTS = 0x110000  # strings hold no larger ones; a text with a later word becomes a tuple of numbers
-_SHARED_WORDS = 3  # of 1 to 6 the fastest: fewer let more texts through to be compared, more meet more frequent words
 _END, _OTHER_WORD, _FIRST_WORD = 0, 1, 2  # bytes
 _WORDS_OF_A_GROUP = 256 - _FIRST_WORD
 _COLUMN = 64  # texts of which only the most similar is looked at for how similar the tenth must be
@@ -52,14 +53,15 @@ class Neighbours:
 class Pool:
     """Texts in order of admission, numbered from 0; the pool only grows.
 
-    A text is compared word by word (see `TOKENIZERS`).  Cost against 52,000 texts of 22 words: about 0.1 ms for
-    `admit`, 0.6 ms for `neighbours`; 500 bytes a text.
+    A text is compared word by word (see `TOKENIZERS`).  Cost against 52,000 texts of 22 words: about 0.03 ms for
+    `admit`, 0.6 ms for `neighbours`; 1,000 bytes a text.
     """
 
     def __init__(self, tokenizer: TokenizerName = "rouge") -> None:
         self._words_of = TOKENIZERS[tokenizer]
-        self._code_of: dict[str, int] = {}  # from 1
-        self._holders = [array("i")]  # of each code the numbers of the texts with that word; 0 ends a text
+        self._code_of: dict[str, int] = {}  # from 1; 0 ends a text
+        self._index = Index(1.0)  # of the first texts, for the threshold last asked for
+        self._threshold = 1.0
         self._texts: list[Encoded] = []
         self._lengths = array("i")
         self._codes = array("q")  # of all texts, each with a 0 behind it
@@ -106,49 +108,30 @@ class Pool:
     def _encode(self, text: str) -> list[int]:
         codes = []
         for word in self._words_of(text):
-            code = self._code_of.setdefault(word, len(self._holders))
-            if code == len(self._holders):
-                self._holders.append(array("i"))
-            codes.append(code)
+            codes.append(self._code_of.setdefault(word, len(self._code_of) + 1))
         return codes
 
     def _add(self, codes: list[int]) -> None:
-        for code in set(codes):
-            self._holders[code].append(len(self._texts))
         self._texts.append(_as_text(codes))
         self._lengths.append(len(codes))
         self._codes.extend(codes)
         self._codes.append(0)
 
     def _repeated(self, codes: list[int], threshold: float) -> Match | None:
-        """The most similar text over `threshold`.
+        """The most similar text over `threshold`, the first of equals."""
+        if threshold != self._threshold:
+            self._index, self._threshold = Index(threshold), threshold
+        if len(self._index) < len(self):
+            self._index.add(self._rows(len(self._index)))
+        row = Rows(_by_rarity(np.array(codes, dtype=np.int64)), np.array([0, len(codes)], dtype=np.int64))
+        numbers, scores = self._index.nearest(row)
+        return Match(int(numbers[0]), float(scores[0])) if numbers[0] >= 0 else None
 
-        F = 2L / (m + n) over the threshold t demands L >= t (m + n) / 2, and since L <= n, L >= t m / (2 - t) =: least.
-        So whatever words are left out, if they are no more than least - s, a repeat holds s of the others; and its L is
-        no more than those that it holds and those left out.
-        """
-        if not codes:
-            return None
-        threshold_or_less = threshold - 1e-9  # the rounding of F may put a tie over the threshold
-        least = max(1, math.ceil(threshold_or_less * len(codes) / (2 - threshold)))
-        shared = min(least, _SHARED_WORDS)
-        left_out = least - shared
-        rarest = sorted((self._holders[code] for code in codes), key=len)[: len(codes) - left_out]
-        held = [np.frombuffer(holders, dtype=np.intc) for holders in rarest if holders]
-        if not held:
-            return None
-        counts = np.bincount(np.concatenate(held))
-        (near,) = np.nonzero(counts >= shared)
-        lengths = np.frombuffer(self._lengths, dtype=np.intc)[near]
-        is_near = 2 * (counts[near] + left_out) >= threshold_or_less * (len(codes) + lengths)
-        near, lengths = near[is_near], lengths[is_near]
-        if not len(near):
-            return None
-        others = [self._texts[number] for number in near.tolist()]
-        lcs = cdist([_as_text(codes)], others, scorer=LCSseq.similarity, dtype=np.int32)[0]
-        scores = f_measure(lcs, len(codes), lengths)
-        best = int(np.argmax(scores))
-        return Match(int(near[best]), float(scores[best])) if scores[best] > threshold else None
+    def _rows(self, begin: int) -> Rows:
+        """The texts from number `begin` on."""
+        lengths = np.array(self._lengths[begin:], dtype=np.int64)
+        codes = np.array(self._codes[len(self._codes) - int(lengths.sum()) - len(lengths) :], dtype=np.int64)
+        return Rows(_by_rarity(codes[codes != _END]), np.concatenate([[0], np.cumsum(lengths)]))
 
     def _groups(self, begin: int, end: int, starts: npt.NDArray[np.int64]) -> Iterator[tuple[int, int, set[int]]]:
         """Runs of texts, as long as may be, whose words fit bytes, and these words; or one text whose do not."""
@@ -168,7 +151,7 @@ class Pool:
         """L of each text from `first` to before `last`, which hold `words`, with each before `last`."""
         texts: Sequence[Encoded | bytes] = self._texts[:last]
         if len(words) <= _WORDS_OF_A_GROUP:
-            byte_of = np.full(len(self._holders), _OTHER_WORD, dtype=np.uint8)
+            byte_of = np.full(len(self._code_of) + 1, _OTHER_WORD, dtype=np.uint8)
             byte_of[0] = _END
             byte_of[list(words)] = np.arange(_FIRST_WORD, _FIRST_WORD + len(words))
             texts = (
@@ -177,6 +160,11 @@ class Pool:
         dtype = np.uint8 if lengths[first:last].max() < 256 else np.int32
         table: npt.NDArray[np.integer] = cdist(texts[first:last], texts, scorer=LCSseq.similarity, dtype=dtype)
         return table
+
+
+def _by_rarity(codes: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
+    """What came late is looked for first."""
+    return np.iinfo(np.int64).max - codes.astype(np.uint64)
 
 
 def _as_text(codes: list[int]) -> Encoded:

@@ -85,6 +85,7 @@ typedef struct {
     uint64_t num_slots;
     List *lists;
     uint64_t num_lists, lists_room;
+    uint64_t posted; /* room for postings in all lists */
 } Index;
 
 typedef struct {
@@ -230,6 +231,7 @@ static int file_under(Index *x, uint64_t code, Posting posting) {
         uint32_t room = list->room ? list->room + list->room / 2 + 1 : 1;
         Posting *grown = realloc(list->postings, room * sizeof *grown);
         if (!grown) return -1;
+        x->posted += room - list->room;
         list->postings = grown;
         list->room = room;
     }
@@ -483,6 +485,13 @@ static int ask(const Index *x, Scratch *s, const uint64_t *codes, uint64_t m, Qu
 /* ---- what Python calls: rows are codes[starts[i]] to before codes[starts[i + 1]] ---- */
 
 PUBLIC uint64_t index_length(const Index *x) { return x->num_rows; }
+
+/* What it takes of memory, but for what the allocator adds. */
+PUBLIC uint64_t index_num_bytes(const Index *x) {
+    return x->posted * sizeof(Posting) + x->num_slots * (sizeof *x->keys + sizeof *x->list_of) +
+           x->lists_room * sizeof *x->lists + x->codes_room * sizeof *x->codes +
+           x->starts_room * sizeof *x->starts + x->wide_room * sizeof *x->wide;
+}
 
 PUBLIC int index_add(Index *x, Scratch *s, const uint64_t *codes, const int64_t *starts, int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; i++)
