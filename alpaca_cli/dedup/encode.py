@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from alpaca_cli.dedup import kernel, plain
 from alpaca_cli.dedup.rouge import TokenizerName, unicode_words
-from alpaca_cli.dedup.rows import Rows
+from alpaca_cli.dedup.rows import Rows, Words
 
 RANK_BITS = 22
 """Of a hash: as many buckets are told apart by how often their words occur."""
@@ -63,6 +63,16 @@ def ranked(counts: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     codes = np.empty(len(counts), dtype=np.uint64)
     codes[len(counts) - 1 - order] = np.arange(len(counts), dtype=np.uint64)
     return codes
+
+
+def hash_words(words: Words, salt: int) -> npt.NDArray[np.uint64]:
+    """64 bits of each word: equal for two different words about once in 2^64; another salt gives other hashes."""
+    return plain.hash_words(words, salt) if kernel.LIBRARY is None else kernel.hash_words(kernel.LIBRARY, words, salt)
+
+
+def agree(words: Words, hashes: npt.NDArray[np.uint64]) -> bool:
+    """Whether all words of one hash are the same word.  A word may stand there several times."""
+    return plain.agree(words, hashes) if kernel.LIBRARY is None else kernel.agree(kernel.LIBRARY, words, hashes)
 
 
 def bucket_counts(hashes: npt.NDArray[np.uint64], counts: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:

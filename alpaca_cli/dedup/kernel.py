@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from alpaca_cli.dedup.rows import Rows
+from alpaca_cli.dedup.rows import Rows, Words
 
 ENDING = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
 
@@ -28,7 +28,8 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "vocabulary_num_bytes": (_LONG, [_POINTER]),
     "vocabulary_counts": (None, [_POINTER, _POINTER]),
     "vocabulary_words": (None, [_POINTER, _POINTER, _POINTER]),
-    "vocabulary_hashes": (None, [_POINTER, ctypes.c_uint64, _POINTER]),
+    "words_hash": (None, [_POINTER, _POINTER, _LONG, ctypes.c_uint64, _POINTER]),
+    "words_agree": (_INT, [_POINTER, _POINTER, _LONG, _POINTER, _POINTER]),
     "index_new": (_POINTER, [ctypes.c_double, _LONG, _LONG]),
     "index_free": (None, [_POINTER]),
     "index_length": (_LONG, [_POINTER]),
@@ -94,18 +95,28 @@ class Vocabulary:
         self._library.vocabulary_counts(self._handle, counts.ctypes.data)
         return counts
 
-    def words(self) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-        """The UTF-8 of all words in one, and where each begins, with the end."""
+    def words(self) -> Words:
+        """All words."""
         raw = np.empty(self._library.vocabulary_num_bytes(self._handle), dtype=np.uint8)
         starts = np.empty(len(self) + 1, dtype=np.int64)
         self._library.vocabulary_words(self._handle, raw.ctypes.data, starts.ctypes.data)
-        return raw, starts
+        return Words(raw, starts)
 
-    def hashes(self, salt: int) -> npt.NDArray[np.uint64]:
-        """64 bits of each word: equal for two different words about once in 2^64."""
-        hashes = np.empty(len(self), dtype=np.uint64)
-        self._library.vocabulary_hashes(self._handle, salt, hashes.ctypes.data)
-        return hashes
+
+def hash_words(library: ctypes.CDLL, words: Words, salt: int) -> npt.NDArray[np.uint64]:
+    """See `encode.hash_words`."""
+    hashes = np.empty(len(words), dtype=np.uint64)
+    library.words_hash(_address(words.raw), _address(words.starts), len(words), salt, _address(hashes))
+    return hashes
+
+
+def agree(library: ctypes.CDLL, words: Words, hashes: npt.NDArray[np.uint64]) -> bool:
+    """See `encode.agree`."""
+    order = np.argsort(hashes, kind="stable")
+    found = library.words_agree(
+        _address(words.raw), _address(words.starts), len(words), _address(hashes), _address(order)
+    )
+    return bool(found)
 
 
 class Scratch:

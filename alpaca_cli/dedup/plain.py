@@ -14,7 +14,7 @@ from rapidfuzz.distance import LCSseq
 from rapidfuzz.process import cdist
 
 from alpaca_cli.dedup.rouge import f_measure, rouge_words
-from alpaca_cli.dedup.rows import Rows
+from alpaca_cli.dedup.rows import Rows, Words
 
 _CODE_POINTS = 0x110000  # strings hold no larger ones; a row with a later word becomes a tuple of numbers
 _MASK = (1 << 64) - 1
@@ -53,16 +53,22 @@ class Vocabulary:
         """See `kernel.Vocabulary.counts`."""
         return np.array(self._counts, dtype=np.uint64)
 
-    def words(self) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    def words(self) -> Words:
         """See `kernel.Vocabulary.words`."""
         words = [word.encode("utf-8", "surrogatepass") for word in self._number_of]
         starts = np.concatenate([[0], np.cumsum([len(word) for word in words], dtype=np.int64)])
-        return np.frombuffer(b"".join(words), dtype=np.uint8), starts.astype(np.int64)
+        return Words(np.frombuffer(b"".join(words), dtype=np.uint8), starts.astype(np.int64))
 
-    def hashes(self, salt: int) -> npt.NDArray[np.uint64]:
-        """See `kernel.Vocabulary.hashes`."""
-        words = (word.encode("utf-8", "surrogatepass") for word in self._number_of)
-        return np.fromiter((_hash(word, salt) for word in words), dtype=np.uint64, count=len(self))
+
+def hash_words(words: Words, salt: int) -> npt.NDArray[np.uint64]:
+    """See `encode.hash_words`."""
+    return np.fromiter((_hash(word, salt) for word in words), dtype=np.uint64, count=len(words))
+
+
+def agree(words: Words, hashes: npt.NDArray[np.uint64]) -> bool:
+    """See `encode.agree`."""
+    word_of: dict[int, bytes] = {}
+    return all(word_of.setdefault(hashed, word) == word for hashed, word in zip(hashes.tolist(), words, strict=True))
 
 
 class Searcher:

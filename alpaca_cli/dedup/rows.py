@@ -1,9 +1,11 @@
-"""Rows as numbers: the words of many texts in two arrays."""
+"""Many short things in two arrays: the words of many texts as numbers, and the words themselves."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -49,7 +51,41 @@ class Rows:
 
     def take(self, numbers: npt.NDArray[np.integer]) -> Rows:
         """These rows, in this order."""
-        lengths = self.lengths[numbers]
-        starts = np.concatenate([[0], np.cumsum(lengths)])
-        places = np.arange(starts[-1]) + np.repeat(self.starts[numbers] - starts[:-1], lengths)
-        return Rows(self.codes[places], starts)
+        return Rows(*_take(self.codes, self.starts, numbers))
+
+
+@dataclass(frozen=True)
+class Words:
+    """The UTF-8 of words, one behind the other, and where each begins, with the end."""
+
+    raw: npt.NDArray[np.uint8]
+    starts: npt.NDArray[np.int64]
+
+    @staticmethod
+    def join(parts: Sequence[Words]) -> Words:
+        """All words of some, in order."""
+        lengths = [np.zeros(1, dtype=np.int64), *(np.diff(part.starts) for part in parts)]
+        raw = [np.zeros(0, dtype=np.uint8), *(part.raw[part.starts[0] : part.starts[-1]] for part in parts)]
+        return Words(np.concatenate(raw), np.cumsum(np.concatenate(lengths)))
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    def __iter__(self) -> Iterator[bytes]:
+        raw, starts = self.raw.tobytes(), self.starts.tolist()
+        return (raw[begin:end] for begin, end in pairwise(starts))
+
+    def take(self, numbers: npt.NDArray[np.integer]) -> Words:
+        """These words, in this order."""
+        return Words(*_take(self.raw, self.starts, numbers))
+
+
+Item = TypeVar("Item", bound=np.generic)
+
+
+def _take(
+    items: npt.NDArray[Item], starts: npt.NDArray[np.int64], numbers: npt.NDArray[np.integer]
+) -> tuple[npt.NDArray[Item], npt.NDArray[np.int64]]:
+    lengths = np.diff(starts)[numbers]
+    taken = np.concatenate([[0], np.cumsum(lengths)])
+    return items[np.arange(taken[-1]) + np.repeat(starts[numbers] - taken[:-1], lengths)], taken

@@ -135,7 +135,20 @@ PUBLIC void vocabulary_words(const Vocabulary *v, char *bytes, int64_t *starts) 
     for (uint64_t word = 0; word <= v->num_words; word++) starts[word] = (int64_t)v->starts[word];
 }
 
-PUBLIC void vocabulary_hashes(const Vocabulary *v, uint64_t salt, uint64_t *hashes) {
-    for (uint64_t word = 0; word < v->num_words; word++)
-        hashes[word] = hash_word(v->bytes + v->starts[word], v->starts[word + 1] - v->starts[word], salt);
+/* Word i is bytes[starts[i]] to before bytes[starts[i + 1]]. */
+PUBLIC void words_hash(const char *bytes, const int64_t *starts, int64_t num_words, uint64_t salt, uint64_t *hashes) {
+    for (int64_t word = 0; word < num_words; word++)
+        hashes[word] = hash_word(bytes + starts[word], (uint64_t)(starts[word + 1] - starts[word]), salt);
+}
+
+/* Whether words of equal hashes are equal; `order` sorts the hashes. */
+PUBLIC int words_agree(const char *bytes, const int64_t *starts, int64_t num_words, const uint64_t *hashes,
+                       const int64_t *order) {
+    for (int64_t i = 1; i < num_words; i++) {
+        int64_t a = order[i - 1], b = order[i];
+        if (hashes[a] != hashes[b]) continue;
+        int64_t length = starts[a + 1] - starts[a];
+        if (length != starts[b + 1] - starts[b] || memcmp(bytes + starts[a], bytes + starts[b], (size_t)length)) return 0;
+    }
+    return 1;
 }

@@ -1,0 +1,247 @@
+"""The rows of a run, block by block, on disk: of more rows than memory holds.
+
+A folder of files, each written whole or not at all; one that is there is done.  So a run that was killed goes on where
+it was, and what it finds is what an undisturbed run finds.
+
+    plan.json              what is compared, and how: a folder of another run is refused
+    block-000000.npz       words of each row as numbers; the words; how often each came; how far the reading had come
+    proved.json            all rows are read, and no two words of the run share a hash under this salt
+    000000.kept.npy        which rows are kept; see `join` for this and the others
+
+Each block has a vocabulary of its own, and its words are known to other blocks by their hashes (see `encode`).
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from alpaca_cli.data.files import reason, write_atomically
+from alpaca_cli.dedup.encode import Encoder, Numbered, agree, bucket_counts, bucket_ranks, hash_words, hashed
+from alpaca_cli.dedup.rouge import TokenizerName
+from alpaca_cli.dedup.rows import Rows, Words
+from alpaca_cli.errors import IntegrityError, UsageError
+
+VERSION = 1
+BYTES_A_WORD = 80
+"""What a block takes of memory while it is encoded or held against an index, at most, for each of its words."""
+WORDS_AT_ONCE = 1 << 22  # of those of all blocks, looked through for two that share a hash
+
+
+class DiskBlocks:
+    """Blocks in a folder; see `join.Blocks`.  `memory` bytes are enough for one block.
+
+    Raises UsageError if the folder holds something else, or cannot be written.
+    """
+
+    def __init__(self, folder: Path, plan: dict[str, Any], tokenizer: TokenizerName, *, memory: int) -> None:
+        self._folder = folder
+        self._tokenizer = tokenizer
+        self._words_of_a_block = max(1, memory // BYTES_A_WORD)
+        _open(folder, {"version": VERSION, **plan})
+        self._found: dict[int, set[str]] = defaultdict(set)
+        for path in folder.glob("??????.*.npy"):
+            self._found[int(path.name[:6])].add(path.name[7:-4])
+        self._reports: list[dict[str, Any]] = []
+        while (path := self._path(len(self._reports))).exists():
+            self._reports.append(json.loads(str(self._read(path, "report"))))
+        self._against = bool(self._reports[-1]["against"]) if self._reports else True
+        self._batches: list[Numbered] = []
+        self._read_to: Any = None
+        self._begin()
+
+    @property
+    def num_against(self) -> int:
+        """Blocks that are kept whatever they repeat."""
+        return sum(report["against"] for report in self._reports)
+
+    @property
+    def num_rows(self) -> int:
+        """Rows that were read and stand in whole blocks."""
+        return sum(report["rows"] for report in self._reports)
+
+    @property
+    def read_to(self) -> Any:
+        """What was said with the last rows of the last whole block; None before the first."""
+        return self._reports[-1]["read_to"] if self._reports else None
+
+    @property
+    def is_read(self) -> bool:
+        """Whether no row follows."""
+        return (self._folder / "proved.json").exists()
+
+    def append(self, texts: list[str], *, against: bool = False, read_to: Any = None) -> None:
+        """More rows; with `against` ones that are kept whatever they repeat.  `read_to` says where to go on reading."""
+        if self._against != against:
+            assert self._against
+            self._end()
+        self._against = against
+        self._batches.append(self._encoder.number(texts))
+        self._num_words += len(self._batches[-1].numbers) + len(texts)
+        self._read_to = read_to
+        if self._num_words >= self._words_of_a_block:
+            self._end()
+
+    def close(self) -> None:
+        """No row follows."""
+        self._end()
+        self.begins = np.concatenate([[0], np.cumsum([report["rows"] for report in self._reports], dtype=np.int64)])
+        proved = self._folder / "proved.json"
+        if not self.is_read:
+            salt = next(salt for salt in range(1 << 32) if self._proves(salt))
+            _write_json(proved, {"salt": salt})
+        self._salt = _read_json(proved)["salt"]
+        counts = np.zeros(1, dtype=np.int64)
+        for block in range(len(self._reports)):
+            counts = counts + bucket_counts(
+                hash_words(self._words(block), self._salt), self._read(self._path(block), "counts")
+            )
+        self._ranks = bucket_ranks(counts)
+
+    def rows(self, block: int) -> Rows:
+        """See `join.Blocks`."""
+        path = self._path(block)
+        codes = hashed(hash_words(self._words(block), self._salt), self._ranks)
+        return Numbered(self._read(path, "numbers"), self._read(path, "starts")).coded(codes)
+
+    def num_wordless(self, block: int) -> int:
+        """Rows of a block without a word."""
+        wordless: int = self._reports[block]["wordless"]
+        return wordless
+
+    def get(self, name: str, block: int) -> npt.NDArray[Any] | None:
+        """See `join.Blocks`."""
+        if name not in self._found[block]:
+            return None
+        found: npt.NDArray[Any] = np.load(self._path_of(name, block))
+        return found
+
+    def put(self, name: str, block: int, found: npt.NDArray[Any]) -> None:
+        """See `join.Blocks`."""
+        with write_atomically(self._path_of(name, block)) as stream:
+            np.save(stream, found)
+        self._found[block].add(name)
+
+    def names(self, block: int) -> list[str]:
+        """See `join.Blocks`."""
+        return sorted(self._found[block])
+
+    def delete(self) -> None:
+        """Leave nothing behind."""
+        for path in self._folder.iterdir():
+            path.unlink()
+        self._folder.rmdir()
+
+    def _begin(self) -> None:
+        self._encoder = Encoder(self._tokenizer)
+        self._batches.clear()
+        self._num_words = 0
+
+    def _end(self) -> None:
+        """Write the rows since the last block as a block."""
+        if self._batches:
+            lengths = np.concatenate([np.diff(batch.starts) for batch in self._batches])
+            words = self._encoder.vocabulary.words()
+            report = {
+                "rows": len(lengths),
+                "wordless": int((lengths == 0).sum()),
+                "against": self._against,
+                "read_to": self._read_to,
+            }
+            with write_atomically(self._path(len(self._reports))) as stream:
+                np.savez(
+                    stream,
+                    numbers=np.concatenate([batch.numbers for batch in self._batches]),
+                    starts=np.concatenate([[0], np.cumsum(lengths)]),
+                    words=words.raw,
+                    word_starts=words.starts,
+                    counts=self._encoder.vocabulary.counts(),
+                    report=np.array(json.dumps(report)),
+                )
+            self._reports.append(report)
+        self._begin()
+
+    def _proves(self, salt: int) -> bool:
+        """Whether no two words of the run share a hash.  They are looked at in turns, by the first bits."""
+        num_words = sum(len(self._words(block)) for block in range(len(self._reports)))
+        bits = max(0, (num_words // WORDS_AT_ONCE).bit_length())
+        for turn in range(1 << bits):
+            some, hashes = (
+                [Words(np.zeros(0, dtype=np.uint8), np.zeros(1, dtype=np.int64))],
+                [np.zeros(0, dtype=np.uint64)],
+            )
+            for block in range(len(self._reports)):
+                words = self._words(block)
+                found = hash_words(words, salt)
+                if bits:
+                    mine = np.flatnonzero(found >> np.uint64(64 - bits) == turn)
+                    words, found = words.take(mine), found[mine]
+                some.append(words)
+                hashes.append(found)
+            if not agree(Words.join(some), np.concatenate(hashes)):
+                return False
+        return True
+
+    def _words(self, block: int) -> Words:
+        path = self._path(block)
+        return Words(self._read(path, "words"), self._read(path, "word_starts"))
+
+    def _read(self, path: Path, name: str) -> npt.NDArray[Any]:
+        try:
+            with np.load(path) as block:
+                found: npt.NDArray[Any] = block[name]
+                return found
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise IntegrityError(
+                "expected a block as it was written, found it changed",
+                where=str(path),
+                hint=f"remove {self._folder} and start again",
+            ) from error
+
+    def _path(self, block: int) -> Path:
+        return self._folder / f"block-{block:06d}.npz"
+
+    def _path_of(self, name: str, block: int) -> Path:
+        return self._folder / f"{block:06d}.{name}.npy"
+
+
+def _open(folder: Path, plan: dict[str, Any]) -> None:
+    """Make the folder, or see that it is of this plan."""
+    path = folder / "plan.json"
+    if path.exists():
+        before = _read_json(path)
+        if differing := sorted(key for key in {*before, *plan} if before.get(key) != plan.get(key)):
+            raise UsageError(
+                f"this folder is of another run: it differs in {', '.join(differing)}",
+                where=str(folder),
+                hint="name another folder, or remove this one",
+            )
+        return
+    try:
+        if folder.exists() and any(folder.iterdir()):
+            raise UsageError(
+                "expected an empty folder, or one of this run", where=str(folder), hint="name another, or a new one"
+            )
+    except NotADirectoryError:
+        raise UsageError("expected a folder, found a file", where=str(folder), hint="name another") from None
+    except OSError as error:
+        raise UsageError(f"cannot read this folder: {reason(error)}", where=str(folder)) from error
+    _write_json(path, plan)
+
+
+def _write_json(path: Path, value: Any) -> None:
+    with write_atomically(path) as stream:
+        stream.write((json.dumps(value, indent=2) + "\n").encode())
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise IntegrityError("expected it as it was written, found it changed", where=str(path)) from error
