@@ -34,6 +34,18 @@ class MemoryBlocks:
         sizes = [len(block.starts) - 1 for block in self._blocks]
         self.begins = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
 
+    @property
+    def num_rows(self) -> int:
+        """Rows that were appended."""
+        return sum(len(block.starts) - 1 for block in self._blocks)
+
+    def num_wordless(self, block: int) -> int:
+        """Rows of a block without a word."""
+        return int((np.diff(self._blocks[block].starts) == 0).sum())
+
+    def delete(self) -> None:
+        """Nothing is left behind."""
+
     def rows(self, block: int) -> Rows:
         """See `join.Blocks`."""
         return self._blocks[block].coded(self._codes)

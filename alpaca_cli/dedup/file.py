@@ -1,21 +1,33 @@
-"""Near-duplicate removal from a dataset file to a dataset file: what `alpaca dedup` does."""
+"""Near-duplicate removal from a dataset to a dataset: what `alpaca dedup` does."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import get_args
+
+import numpy as np
+import numpy.typing as npt
 
 from alpaca_cli.data.files import refuse_existing, refuse_reading_and_writing, write_atomically
-from alpaca_cli.data.jsonl import dumps
-from alpaca_cli.dedup.greedy import Repeat, find_repeats
+from alpaca_cli.dedup.blocks import MemoryBlocks
+from alpaca_cli.dedup.join import Blocks, OnProgress, decide, explain
+from alpaca_cli.dedup.report import write_report
 from alpaca_cli.dedup.rouge import TOKENIZERS, TokenizerName
+from alpaca_cli.dedup.spill import DiskBlocks
 from alpaca_cli.errors import Problem, UsageError
-from alpaca_cli.format.dataset import Dataset
-from alpaca_cli.format.read import read_dataset
-from alpaca_cli.format.select import copy_rows
+from alpaca_cli.format.field import check_field, field_text
+from alpaca_cli.format.select import check_out, write_kept
+from alpaca_cli.format.sharded import ShardedDataset
+
+Mask = npt.NDArray[np.bool_]
+
+MEMORY_A_BYTE = 4
+"""What comparing in memory takes, at most, for each byte of the text that is compared."""
+INDEX_SHARE = 0.5
+"""Of the memory that may be used, what an index may take; a block takes half as much."""
 
 
 @dataclass(frozen=True)
@@ -35,87 +47,169 @@ class DedupReport:
     """Malformed rows left out."""
     problems: tuple[Problem, ...]
     format: str
+    shards: int
     out: Path
     report: Path | None
 
 
+@dataclass
+class _Read:
+    """What was seen of a dataset's rows on the way into blocks."""
+
+    dataset: ShardedDataset
+    rows: list[int] = field(default_factory=list)
+    """Good ones of each shard."""
+    bad: list[list[int]] = field(default_factory=list)
+    """Of each shard the numbers of its bad rows, those behind the last good one left out."""
+
+    def texts(self, field_name: str) -> Iterator[list[str]]:
+        """The texts that are compared, a batch at a time."""
+        self.rows, self.bad = [0] * len(self.dataset.shards), [[] for _ in self.dataset.shards]
+        for batch in self.dataset.batches():
+            expected = self.rows[batch.shard] + len(self.bad[batch.shard])
+            if int(batch.numbers[-1]) >= expected + len(batch.numbers):
+                good = set(batch.numbers.tolist())
+                self.bad[batch.shard] += [number for number in range(expected, max(good)) if number not in good]
+            self.rows[batch.shard] += len(batch.numbers)
+            yield [field_text(example, field_name) for example in batch.examples]
+
+    def masks(self, kept: Mask) -> list[Mask]:
+        """For each shard whether each of its rows is kept, bad ones included, given which of the good ones are."""
+        masks, begin = [], 0
+        for shard, rows, bad in zip(self.dataset.shards, self.rows, self.bad, strict=True):
+            mask = np.zeros(shard.rows, dtype=np.bool_)
+            mask[np.delete(np.arange(rows + len(bad)), bad)] = kept[begin : begin + rows]
+            masks.append(mask)
+            begin += rows
+        return masks
+
+
 def dedup_file(
-    source: Path,
+    source: str | Path,
     out: Path,
     *,
     threshold: float = 0.7,
-    against: Sequence[Path] = (),
+    against: Sequence[str | Path] = (),
     report: Path | None = None,
     tokenizer: str = "rouge",
+    field_name: str = "instruction",
+    workers: int | None = None,
+    spill: Path | None = None,
+    memory: int | None = None,
     skip_bad: bool = False,
     force: bool = False,
-    on_progress: Callable[[int, int], None] = lambda *_: None,
+    on_progress: OnProgress = lambda *_: None,
 ) -> DedupReport:
-    """Write to `out` the rows of `source`, as they stand, whose instruction repeats no row kept before it.
+    """Write to `out` the rows of `source`, as they stand, whose text repeats that of no row kept before it.
 
-    `on_progress` hears of rows done and rows in all.  `report` gets a line for each dropped row: which row it repeats,
-    and the score.  Raises UsageError and DataError before anything is written.
+    `source`, and each of `against`, is a file, a folder of shards or a glob.  `report` gets a line for each dropped row:
+    which row it repeats, and the score.  With `spill`, a folder, the rows are compared block by block on disk, in about
+    `memory` bytes (half of what is free if None), and a run that was stopped goes on; without, in memory.  The result is
+    the same, whatever the number of `workers` (as many as there are cores if None).
+    Raises UsageError and DataError before anything is written.
     """
-    name = next((name for name in get_args(TokenizerName) if name == tokenizer), None)
-    if name is None:
-        raise UsageError(f"no such tokenizer: {tokenizer}", hint="choose rouge or unicode")
-    if not 0 < threshold <= 1:
-        raise UsageError(f"--threshold: expected over 0 and up to 1, found {threshold:g}", hint="Alpaca's own is 0.7")
-    for path in filter(None, (out, report)):
-        refuse_existing(path, force=force)
-    if report is not None and report.resolve() == out.resolve():
-        raise UsageError("--out and --report are the same file", where=str(out))
-    refuse_reading_and_writing(filter(None, [report]), [source])
-    refuse_reading_and_writing(filter(None, [out, report]), against)
-    dataset = read_dataset(source, skip_bad=skip_bad)
-    kept_already = [read_dataset(path, skip_bad=skip_bad) for path in against]
-    repeats = find_repeats(
-        [example.instruction for example in dataset.examples],
-        threshold=threshold,
-        against=[example.instruction for other in kept_already for example in other.examples],
-        tokenizer=name,
-        on_progress=lambda done: on_progress(done, len(dataset.examples)),
-    )
-    kept = [index for index, repeat in enumerate(repeats) if repeat is None]
-    dropped = [(index, repeat) for index, repeat in enumerate(repeats) if repeat is not None]
+    name = _checked(threshold, tokenizer, field_name, workers)
+    if report is not None:
+        refuse_existing(report, force=force)
+        if report.resolve() == out.resolve():
+            raise UsageError("--out and --report are the same file", where=str(out))
+    read = _Read(ShardedDataset(source, skip_bad=skip_bad))
+    reads = [*(_Read(ShardedDataset(each, skip_bad=skip_bad)) for each in against), read]
+    check_out(read.dataset, out, force=force)
+    paths = [[shard.path for shard in each.dataset.shards] for each in reads]
+    refuse_reading_and_writing(filter(None, [report]), paths[-1])
+    for others in paths[:-1]:
+        refuse_reading_and_writing(filter(None, [out, report]), others)
+    memory = free_memory() // 2 if memory is None else memory
+    blocks: MemoryBlocks | DiskBlocks = MemoryBlocks(name)
+    if spill is not None:
+        plan = {"threshold": threshold, "tokenizer": name, "field": field_name, "skip_bad": skip_bad,
+                "against": [_stamps(each) for each in paths[:-1]], "data": _stamps(paths[-1])}  # fmt: skip
+        blocks = DiskBlocks(spill, plan, name, memory=memory // 4)
+    _fill(blocks, reads, field_name, on_progress)
+    limit = int(memory * INDEX_SHARE) if spill is not None else 1 << 62
+    workers = workers or num_cores()
+    decide(blocks, threshold, memory=limit, workers=workers, on_progress=on_progress)
+    kept, dropped_for_against = _decided(blocks)
     with ExitStack() as both:  # the report gets its name after the rows, and neither does if one cannot be written
         if report is not None:
             stream = both.enter_context(write_atomically(report))
-            for index, repeat in dropped:
-                stream.write((dumps(_row(dataset, kept_already, index, repeat)) + "\n").encode("utf-8"))
+            found = explain(blocks, threshold, memory=limit, workers=workers, on_progress=on_progress)
+            write_report(stream, [each.dataset for each in reads], field_name, blocks.begins, found)
             stream.flush()
-        copy_rows(dataset, kept, out)
+        on_progress("writing", len(kept), len(kept))
+        write_kept(read.dataset, read.masks(kept), out)
+    blocks.delete()
     return DedupReport(
-        rows=len(repeats),
-        kept=len(kept),
-        dropped=len(dropped),
-        dropped_for_against=sum(repeat.source < 0 for _, repeat in dropped),
-        wordless=sum(not TOKENIZERS[name](example.instruction) for example in dataset.examples),
-        whole=dataset.whole,
-        skipped=sum(each.skipped for each in (dataset, *kept_already)),
-        problems=tuple(problem for each in (dataset, *kept_already) for problem in each.problems),
-        format=dataset.format,
+        rows=len(kept),
+        kept=int(kept.sum()),
+        dropped=int((~kept).sum()),
+        dropped_for_against=dropped_for_against,
+        wordless=sum(blocks.num_wordless(block) for block in range(blocks.num_against, len(blocks.begins) - 1)),
+        whole=read.dataset.tally.whole,
+        skipped=sum(each.dataset.tally.skipped for each in reads),
+        problems=tuple(problem for each in reads for problem in each.dataset.tally.told()),
+        format=read.dataset.format,
+        shards=len(read.dataset.shards),
         out=out,
         report=report,
     )
 
 
-def _row(dataset: Dataset, against: Sequence[Dataset], index: int, repeat: Repeat) -> dict[str, object]:
-    """A line of the report."""
-    if repeat.source >= 0:
-        place, example = dataset.places[repeat.source], dataset.examples[repeat.source]
-    else:
-        number = -1 - repeat.source
-        for other in against:
-            if number < len(other.examples):
-                break
-            number -= len(other.examples)
-        place, example = other.places[number], other.examples[number]
-    return {
-        "row": dataset.numbers[index],
-        "place": dataset.places[index],
-        "instruction": dataset.examples[index].instruction,
-        "repeats_place": place,
-        "repeats": example.instruction,
-        "score": repeat.score,
-    }
+def _checked(threshold: float, tokenizer: str, field_name: str, workers: int | None) -> TokenizerName:
+    """The tokenizer by its name.  Raises UsageError if a value cannot be."""
+    check_field(field_name)
+    name = next((name for name in TOKENIZERS if name == tokenizer), None)
+    if name is None:
+        raise UsageError(f"no such tokenizer: {tokenizer}", hint=f"choose {' or '.join(TOKENIZERS)}")
+    if not 0 < threshold <= 1:
+        raise UsageError(f"--threshold: expected over 0 and up to 1, found {threshold:g}", hint="Alpaca's own is 0.7")
+    if workers is not None and workers < 1:
+        raise UsageError(f"--workers: expected 1 or more, found {workers}")
+    return name
+
+
+def _fill(
+    blocks: MemoryBlocks | DiskBlocks, reads: Sequence[_Read], field_name: str, on_progress: OnProgress
+) -> None:
+    """Read all rows into blocks, but for those that are in them since an earlier try."""
+    there, done = blocks.num_rows, 0
+    for read in reads:
+        for texts in read.texts(field_name):
+            new = texts[max(0, there - done) :]
+            if new:
+                blocks.append(new, against=read is not reads[-1])
+            done += len(texts)
+            on_progress("reading", done, 0)
+    blocks.close()
+
+
+def _decided(blocks: Blocks) -> tuple[Mask, int]:
+    """Which rows are kept, and how many of the others repeat a row of `against`."""
+    kept, num_against = [np.zeros(0, dtype=np.bool_)], 0
+    for block in range(blocks.num_against, len(blocks.begins) - 1):
+        found = blocks.get("kept", block)
+        assert found is not None
+        kept.append(found.astype(np.bool_))
+        held = [blocks.get(name, block) for name in blocks.names(block) if name.startswith("against-")]
+        if held:
+            num_against += int(np.logical_or.reduce(held).sum())
+    return np.concatenate(kept), num_against
+
+
+def _stamps(paths: Sequence[Path]) -> list[list[str | int]]:
+    """By which files are known again."""
+    return [[str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns] for path in paths]
+
+
+def num_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def free_memory() -> int:
+    """Bytes of memory that nothing else uses, as far as the system lets us know."""
+    import psutil
+
+    free: int = psutil.virtual_memory().available
+    return free

@@ -53,6 +53,9 @@ class Blocks(Protocol):
     def names(self, block: int) -> list[str]:
         """All names under which something was put beside a block."""
 
+    def num_wordless(self, block: int) -> int:
+        """Rows of a block without a word."""
+
 
 @dataclass(frozen=True)
 class Segment:

@@ -4,7 +4,7 @@ A folder of files, each written whole or not at all; one that is there is done. 
 it was, and what it finds is what an undisturbed run finds.
 
     plan.json              what is compared, and how: a folder of another run is refused
-    block-000000.npz       words of each row as numbers; the words; how often each came; how far the reading had come
+    block-000000.npz       words of each row as numbers; the words; how often each came
     proved.json            all rows are read, and no two words of the run share a hash under this salt
     000000.kept.npy        which rows are kept; see `join` for this and the others
 
@@ -16,11 +16,14 @@ from __future__ import annotations
 import json
 import zipfile
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from filelock import FileLock, Timeout
 
 from alpaca_cli.data.files import reason, write_atomically
 from alpaca_cli.dedup.encode import Encoder, Numbered, agree, bucket_counts, bucket_ranks, hash_words, hashed
@@ -29,22 +32,47 @@ from alpaca_cli.dedup.rows import Rows, Words
 from alpaca_cli.errors import IntegrityError, UsageError
 
 VERSION = 1
+_PLAN, _LOCK = "plan.json", ".lock"
 BYTES_A_WORD = 80
 """What a block takes of memory while it is encoded or held against an index, at most, for each of its words."""
 WORDS_AT_ONCE = 1 << 22  # of those of all blocks, looked through for two that share a hash
 
 
-class DiskBlocks:
-    """Blocks in a folder; see `join.Blocks`.  `memory` bytes are enough for one block.
+@contextmanager
+def spilled(folder: Path, plan: dict[str, Any], tokenizer: TokenizerName, *, memory: int) -> Iterator[DiskBlocks]:
+    """The blocks in a folder, new or of a run that was stopped, locked against a second process.
 
-    Raises UsageError if the folder holds something else, or cannot be written.
+    `memory` bytes are enough for one block.
+    Raises UsageError if another process works there, if the folder holds something else or what another plan left, or
+    if it cannot be written.
     """
+    lock = FileLock(folder / _LOCK, timeout=0)
+    try:
+        _check(folder, {"version": VERSION, **plan})  # before anything, the lock too, is put there
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        hint = "wait for it, stop it, or name another folder"
+        raise UsageError("another process spills to this folder", where=str(folder), hint=hint) from None
+    except OSError as error:
+        raise UsageError(f"cannot write: {reason(error)}", where=str(folder), hint="name another folder") from error
+    try:
+        for leftover in folder.glob(".*.tmp"):
+            leftover.unlink()
+        if not (folder / _PLAN).exists():
+            _write_json(folder / _PLAN, {"version": VERSION, **plan})
+        yield DiskBlocks(folder, tokenizer, memory=memory)
+    finally:
+        lock.release()
 
-    def __init__(self, folder: Path, plan: dict[str, Any], tokenizer: TokenizerName, *, memory: int) -> None:
+
+class DiskBlocks:
+    """Blocks in a folder; see `join.Blocks`."""
+
+    def __init__(self, folder: Path, tokenizer: TokenizerName, *, memory: int) -> None:
         self._folder = folder
         self._tokenizer = tokenizer
         self._words_of_a_block = max(1, memory // BYTES_A_WORD)
-        _open(folder, {"version": VERSION, **plan})
         self._found: dict[int, set[str]] = defaultdict(set)
         for path in folder.glob("??????.*.npy"):
             self._found[int(path.name[:6])].add(path.name[7:-4])
@@ -53,7 +81,6 @@ class DiskBlocks:
             self._reports.append(json.loads(str(self._read(path, "report"))))
         self._against = bool(self._reports[-1]["against"]) if self._reports else True
         self._batches: list[Numbered] = []
-        self._read_to: Any = None
         self._begin()
 
     @property
@@ -63,28 +90,22 @@ class DiskBlocks:
 
     @property
     def num_rows(self) -> int:
-        """Rows that were read and stand in whole blocks."""
+        """Rows that stand in whole blocks: when a run goes on, those behind them are to be appended."""
         return sum(report["rows"] for report in self._reports)
-
-    @property
-    def read_to(self) -> Any:
-        """What was said with the last rows of the last whole block; None before the first."""
-        return self._reports[-1]["read_to"] if self._reports else None
 
     @property
     def is_read(self) -> bool:
         """Whether no row follows."""
         return (self._folder / "proved.json").exists()
 
-    def append(self, texts: list[str], *, against: bool = False, read_to: Any = None) -> None:
-        """More rows; with `against` ones that are kept whatever they repeat.  `read_to` says where to go on reading."""
+    def append(self, texts: list[str], *, against: bool = False) -> None:
+        """More rows; with `against` ones that are kept whatever they repeat."""
         if self._against != against:
             assert self._against
             self._end()
         self._against = against
         self._batches.append(self._encoder.number(texts))
         self._num_words += len(self._batches[-1].numbers) + len(texts)
-        self._read_to = read_to
         if self._num_words >= self._words_of_a_block:
             self._end()
 
@@ -133,9 +154,9 @@ class DiskBlocks:
         return sorted(self._found[block])
 
     def delete(self) -> None:
-        """Leave nothing behind."""
-        for path in self._folder.iterdir():
-            path.unlink()
+        """Leave nothing of the run behind."""
+        for path in sorted(self._folder.iterdir(), key=lambda path: path.name != _PLAN):
+            path.unlink()  # the plan first: what is left after a kill is no run
         self._folder.rmdir()
 
     def _begin(self) -> None:
@@ -152,7 +173,6 @@ class DiskBlocks:
                 "rows": len(lengths),
                 "wordless": int((lengths == 0).sum()),
                 "against": self._against,
-                "read_to": self._read_to,
             }
             with write_atomically(self._path(len(self._reports))) as stream:
                 np.savez(
@@ -211,9 +231,9 @@ class DiskBlocks:
         return self._folder / f"{block:06d}.{name}.npy"
 
 
-def _open(folder: Path, plan: dict[str, Any]) -> None:
-    """Make the folder, or see that it is of this plan."""
-    path = folder / "plan.json"
+def _check(folder: Path, plan: dict[str, Any]) -> None:
+    """Raises UsageError unless the folder is of this plan, empty, or not there yet."""
+    path = folder / _PLAN
     if path.exists():
         before = _read_json(path)
         if differing := sorted(key for key in {*before, *plan} if before.get(key) != plan.get(key)):
@@ -222,17 +242,12 @@ def _open(folder: Path, plan: dict[str, Any]) -> None:
                 where=str(folder),
                 hint="name another folder, or remove this one",
             )
-        return
-    try:
-        if folder.exists() and any(folder.iterdir()):
-            raise UsageError(
-                "expected an empty folder, or one of this run", where=str(folder), hint="name another, or a new one"
-            )
-    except NotADirectoryError:
-        raise UsageError("expected a folder, found a file", where=str(folder), hint="name another") from None
-    except OSError as error:
-        raise UsageError(f"cannot read this folder: {reason(error)}", where=str(folder)) from error
-    _write_json(path, plan)
+    elif folder.exists() and not folder.is_dir():
+        raise UsageError("expected a folder, found a file", where=str(folder), hint="name another")
+    elif folder.exists() and any(entry.name != _LOCK for entry in folder.iterdir()):
+        raise UsageError(
+            "expected an empty folder, or one of this run", where=str(folder), hint="name another, or a new one"
+        )
 
 
 def _write_json(path: Path, value: Any) -> None:

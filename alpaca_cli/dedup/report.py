@@ -1,0 +1,79 @@
+"""The report of a run: for each dropped row the kept one that it repeats."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from typing import IO
+
+import numpy as np
+import numpy.typing as npt
+
+from alpaca_cli.data.jsonl import dumps
+from alpaca_cli.format.field import field_text
+from alpaca_cli.format.sharded import ShardedDataset
+
+Found = Iterable[tuple[int, npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]]
+IN_MEMORY = 1 << 26  # bytes of texts that are repeated; what is more goes to a temporary file
+
+
+def write_report(
+    stream: IO[bytes],
+    datasets: Sequence[ShardedDataset],
+    field_name: str,
+    begins: npt.NDArray[np.int64],
+    found: Found,
+) -> None:
+    """A JSON line for each dropped row, in order.  `begins` and `found` are those of `join.explain`.
+
+    The datasets are read once more; memory: 16 bytes for each dropped row and for each that is repeated.
+    """
+    rows, others, scores = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)], [np.zeros(0)]
+    for block, places, numbers, block_scores in found:
+        rows.append(begins[block] + places)
+        others.append(numbers)
+        scores.append(block_scores)
+    dropped, repeated, score = np.concatenate(rows), np.concatenate(others), np.concatenate(scores)
+    wanted = np.unique(repeated)
+    offsets = np.zeros(len(wanted) + 1, dtype=np.int64)
+    num_seen = num_told = 0
+    with tempfile.SpooledTemporaryFile(IN_MEMORY) as seen:
+        for begin, batch in _numbered(datasets, field_name):
+            end = begin + len(batch)
+            last = int(np.searchsorted(wanted, end))
+            for number in range(num_seen, last):
+                _, place, text = batch[int(wanted[number]) - begin]
+                seen.write(json.dumps([place, text]).encode())
+                offsets[number + 1] = seen.tell()
+            num_seen = last
+            last = int(np.searchsorted(dropped, end))
+            for at in range(num_told, last):
+                row, place, text = batch[int(dropped[at]) - begin]
+                number = int(np.searchsorted(wanted, repeated[at]))
+                seen.seek(int(offsets[number]))
+                other_place, other = json.loads(seen.read(int(offsets[number + 1] - offsets[number])))
+                line = {
+                    "row": row,
+                    "place": place,
+                    "text": text,
+                    "repeats_place": other_place,
+                    "repeats": other,
+                    "score": float(score[at]),
+                }
+                stream.write((dumps(line) + "\n").encode("utf-8"))
+            num_told = last
+            seen.seek(0, 2)
+
+
+def _numbered(
+    datasets: Sequence[ShardedDataset], field_name: str
+) -> Iterator[tuple[int, list[tuple[int, str, str]]]]:
+    """Batches of rows: the number of the first through all datasets; each row's number in its file, place and text."""
+    begin = 0
+    for dataset in datasets:
+        for batch in dataset.batches():
+            places = (dataset.place(batch.shard, spot) for spot in batch.spots.tolist())
+            texts = (field_text(example, field_name) for example in batch.examples)
+            yield begin, list(zip(batch.numbers.tolist(), places, texts, strict=True))
+            begin += len(batch.examples)
