@@ -20,8 +20,17 @@ from alpaca_cli.errors import DataError, UsageError
 
 def read_bytes(path: Path, *, what: str = "file") -> bytes:
     """The bytes of a file that the user named.  Raises UsageError if it is missing, a directory or unreadable."""
+    with open_bytes(path, what=what) as stream:
+        try:
+            return stream.read()
+        except OSError as error:
+            raise UsageError(f"cannot read this {what}: {reason(error)}", where=str(path)) from error
+
+
+def open_bytes(path: Path, *, what: str = "file") -> IO[bytes]:
+    """A file that the user named, open for reading.  Raises UsageError as `read_bytes`."""
     try:
-        return path.read_bytes()
+        return path.open("rb")
     except FileNotFoundError:
         raise UsageError(f"no such {what}", where=str(path), hint=nearest_name(path)) from None
     except IsADirectoryError:
@@ -35,16 +44,19 @@ def read_text(path: Path, *, what: str = "file") -> str:
     return decode(read_bytes(path, what=what), path)
 
 
-def decode(raw: bytes, path: Path) -> str:
-    """UTF-8 to text; a byte order mark is dropped.  Raises DataError with line and column of the first bad byte."""
+def decode(raw: bytes, path: Path, *, first_line: int = 1) -> str:
+    """UTF-8 that begins on `first_line` of its file to text; a byte order mark where the file begins is dropped.
+
+    Raises DataError with line and column of the first bad byte.
+    """
     try:
-        return raw.decode("utf-8-sig")
+        return raw.decode("utf-8-sig" if first_line == 1 else "utf-8")
     except UnicodeDecodeError as error:
-        if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        if first_line == 1 and raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
             hint = "convert the file first: iconv -f utf-16 -t utf-8 OLD > NEW"
             raise DataError("expected UTF-8, found UTF-16", where=str(path), hint=hint) from None
         before = error.object[: error.start].decode("utf-8")  # of `object`: in `raw` the byte order mark counts
-        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+        line, column = first_line + before.count("\n"), len(before) - before.rfind("\n")
         raise DataError(
             f"invalid UTF-8: byte 0x{error.object[error.start]:02x}",
             where=f"{path}:{line}:{column}",
