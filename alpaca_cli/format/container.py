@@ -46,6 +46,8 @@ class Container(ABC):
     """The rows of one file."""
 
     name: ClassVar[str]
+    kind: ClassVar[str]
+    """Its name in messages."""
     suffixes: ClassVar[tuple[str, ...]]
     """With which a file of this kind may end."""
 
@@ -64,6 +66,10 @@ class Container(ABC):
         """A row's place in words: `path:line`, or `path[index]` counted from 0."""
         return f"{self.path}[{spot}]"
 
+    def joins(self, other: Container) -> bool:
+        """Whether the rows of both can stand in one file."""
+        return self.name == other.name
+
     @abstractmethod
     def pieces(self, kept: Mask) -> Iterator[Any]:
         """The rows that are kept, as they stand, some at a time: what `join` of a container of this kind takes."""
@@ -77,6 +83,7 @@ class Lines(Container):
     """JSON Lines: one value a line; blank lines count for nothing."""
 
     name = "lines"
+    kind = "JSON Lines"
     suffixes = (".jsonl", ".json")
 
     def rows(self) -> Iterator[tuple[int, Any]]:
@@ -110,6 +117,7 @@ class JsonList(Container):
     """One JSON list.  It is written with indent 4, as Stanford's file."""
 
     name = "list"
+    kind = "a JSON list"
     suffixes = (".json",)
 
     def rows(self) -> Iterator[tuple[int, Any]]:
@@ -150,16 +158,15 @@ class Table(Container):
     """A parquet file.  What is written keeps the schema of the first table."""
 
     name = "parquet"
+    kind = "parquet"
     suffixes = (".parquet",)
 
     def rows(self) -> Iterator[tuple[int, Any]]:
         wanted = {*MEANINGFUL, *FIELDS.optional, *chain(*KEYS_OF.values())}
         return enumerate(table_rows(self._open, self.path, wanted=wanted, batch_rows=BATCH_ROWS))
 
-    def schema(self) -> pa.Schema:
-        """The columns, with their types.  Raises DataError if the file cannot be read."""
-        with opened_table(self._open, self.path) as file:
-            return file.schema_arrow
+    def joins(self, other: Container) -> bool:
+        return isinstance(other, Table) and self._schema().equals(other._schema())
 
     def pieces(self, kept: Mask) -> Iterator[pa.RecordBatch]:
         begin = 0
@@ -169,7 +176,11 @@ class Table(Container):
                 begin += len(batch)
 
     def join(self, pieces: Iterable[pa.RecordBatch], stream: IO[bytes]) -> None:
-        write_table(pieces, self.schema(), stream)
+        write_table(pieces, self._schema(), stream)
+
+    def _schema(self) -> pa.Schema:
+        with opened_table(self._open, self.path) as file:
+            return file.schema_arrow
 
 
 def container_of(open_: Source, path: Path) -> Container:

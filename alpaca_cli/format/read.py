@@ -24,37 +24,48 @@ _MOST_NAMES = 8  # keys in a message
 
 
 class Tally:
-    """What one pass over rows has found."""
+    """What one pass over rows has found; of the problems at most `most`, if given, are kept."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int | None = None) -> None:
+        self._most = most
         self.rows = 0
         """Bad ones included."""
         self.skipped = 0
         """Rows that are no example; each has one problem or more."""
         self.problems: list[Problem] = []
-        """What is wrong with them, in the order of the file."""
+        """What is wrong with them, in order."""
+        self.untold = 0
+        """Problems that were not kept."""
         self.left_out: Counter[str] = Counter()
         """Keys that an example has no place for, with the number of rows that have them."""
         self.whole = 0
         """How many prompts this template had not made, so that each was taken whole as the instruction."""
 
     def examples(self, container: Container, form: Form) -> Iterator[tuple[int, int, Example]]:
-        """The number of each good row, counted from 0 over all rows, where it stands, and its example."""
+        """A file's good rows: the number of each, counted from 0 over all its rows, its spot, and its example."""
         for number, (spot, row) in enumerate(container.rows()):
-            self.rows = number + 1
+            self.rows += 1
             try:
                 example = _example(row, form)
             except BadRow as bad:
-                self.skipped += 1
-                place = container.place(spot)
-                self.problems += [
-                    problem if problem.where else replace(problem, where=place) for problem in bad.problems
-                ]
+                self._skip(bad, container.place(spot))
                 continue
             if others := form.others(row):
                 self.left_out.update(others)
             self.whole += form.takes_whole(row)
             yield number, spot, example
+
+    def told(self) -> list[Problem]:
+        """The problems, and how many more there are."""
+        return [*self.problems, Problem(f"and {self.untold:,} more")] if self.untold else self.problems
+
+    def _skip(self, bad: BadRow, place: str) -> None:
+        self.skipped += 1
+        for problem in bad.problems:
+            if self._most is None or len(self.problems) < self._most:
+                self.problems.append(problem if problem.where else replace(problem, where=place))
+            else:
+                self.untold += 1
 
 
 def read_dataset(path: Path, *, template: Template | None = None, skip_bad: bool = False) -> Dataset:
@@ -104,7 +115,7 @@ def with_way_out(problems: Sequence[Problem]) -> list[Problem]:
 def nothing_left(tally: Tally, path: Path) -> AlpacaError:
     """The error of a dataset of which every row is bad."""
     nothing = Problem(f"no example is left: every row is bad ({tally.skipped:,})", str(path))
-    return DataError.of([nothing, *tally.problems])
+    return DataError.of([nothing, *tally.told()])
 
 
 def find_form(container: Container, template: Template | None) -> Form | None:
