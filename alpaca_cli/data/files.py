@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import stat
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -20,8 +21,17 @@ from alpaca_cli.errors import DataError, UsageError
 
 def read_bytes(path: Path, *, what: str = "file") -> bytes:
     """The bytes of a file that the user named.  Raises UsageError if it is missing, a directory or unreadable."""
+    with open_bytes(path, what=what) as stream:
+        try:
+            return stream.read()
+        except OSError as error:
+            raise UsageError(f"cannot read this {what}: {reason(error)}", where=str(path)) from error
+
+
+def open_bytes(path: Path, *, what: str = "file") -> IO[bytes]:
+    """A file that the user named, open for reading.  Raises UsageError as `read_bytes`."""
     try:
-        return path.read_bytes()
+        return path.open("rb")
     except FileNotFoundError:
         raise UsageError(f"no such {what}", where=str(path), hint=nearest_name(path)) from None
     except IsADirectoryError:
@@ -35,16 +45,19 @@ def read_text(path: Path, *, what: str = "file") -> str:
     return decode(read_bytes(path, what=what), path)
 
 
-def decode(raw: bytes, path: Path) -> str:
-    """UTF-8 to text; a byte order mark is dropped.  Raises DataError with line and column of the first bad byte."""
+def decode(raw: bytes, path: Path, *, first_line: int = 1) -> str:
+    """UTF-8 that begins on `first_line` of its file to text; a byte order mark where the file begins is dropped.
+
+    Raises DataError with line and column of the first bad byte.
+    """
     try:
-        return raw.decode("utf-8-sig")
+        return raw.decode("utf-8-sig" if first_line == 1 else "utf-8")
     except UnicodeDecodeError as error:
-        if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        if first_line == 1 and raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
             hint = "convert the file first: iconv -f utf-16 -t utf-8 OLD > NEW"
             raise DataError("expected UTF-8, found UTF-16", where=str(path), hint=hint) from None
         before = error.object[: error.start].decode("utf-8")  # of `object`: in `raw` the byte order mark counts
-        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+        line, column = first_line + before.count("\n"), len(before) - before.rfind("\n")
         raise DataError(
             f"invalid UTF-8: byte 0x{error.object[error.start]:02x}",
             where=f"{path}:{line}:{column}",
@@ -72,6 +85,40 @@ def refuse_existing(path: Path, *, force: bool) -> None:
         raise UsageError("expected a file to write, found a device or pipe", where=str(path), hint="name a file")
     if mode is not None and not force:
         raise UsageError("output exists", where=str(path), hint="choose another name, or overwrite it with --force")
+    _refuse_closed_place(path)
+
+
+def refuse_existing_folder(path: Path, names: Collection[str], *, force: bool) -> None:
+    """Nothing in a folder is overwritten unasked, and nothing else in it may be taken for part of what is written.
+
+    Raises UsageError if `path` is no folder, has something in it without `force` or something other than files of these
+    `names`, is the working folder, or lies where nothing can be written.
+    """
+    if not path.exists():
+        refuse_existing(path, force=force)
+        return
+    if not path.is_dir():
+        hint = "choose another name for the folder"
+        raise UsageError("expected a folder to write, found a file", where=str(path), hint=hint)
+    if path.samefile(Path()):
+        hint = "name a folder in it"
+        raise UsageError("the working folder would be replaced", where=str(path), hint=hint)
+    try:
+        entries = sorted(path.iterdir())
+    except OSError as error:
+        raise UsageError(f"cannot write: {reason(error)}", where=str(path)) from error
+    if entries and not force:
+        hint = "choose another name, or replace the files with --force"
+        raise UsageError("the output folder is not empty", where=str(path), hint=hint)
+    if others := [entry for entry in entries if entry.name not in names or entry.is_dir()]:
+        more = f" and {len(others) - 1:,} more" if len(others) > 1 else ""
+        message = f"the output folder holds what would not be replaced: {others[0].name}{more}"
+        raise UsageError(message, where=str(path), hint="move it away, or choose another folder")
+    _refuse_closed_place(path.resolve())
+
+
+def _refuse_closed_place(path: Path) -> None:
+    """Raises UsageError if no new entry can be made beside `path`, or where the folders on the way would begin."""
     folder = next((parent for parent in path.absolute().parents if parent.exists()), Path("/"))
     if not folder.is_dir():
         raise UsageError(f"cannot write: {folder} is not a directory", where=str(path))
@@ -113,6 +160,61 @@ def write_atomically(path: Path) -> Iterator[IO[bytes]]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def write_folder_atomically(path: Path) -> Iterator[Path]:
+    """An empty folder that becomes `path`, with the files made in it, when the block ends well, and is gone otherwise.
+
+    A folder that is there already is replaced: files of the same names are deleted, any others kept.  A process that
+    is killed between the two renames which this takes leaves both folders whole, under hidden names beside `path`.
+    Raises UsageError if the place cannot be written (permission, full disk).
+    """
+    temporary: Path | None = None
+    try:
+        path = path.resolve()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+        yield temporary
+        for entry in temporary.iterdir():
+            _sync(entry)
+        temporary.chmod(0o777 & ~_umask())
+        _replace_folder(temporary, path)
+        temporary = None
+    except OSError as error:
+        raise UsageError(f"cannot write: {reason(error)}", where=str(path)) from error
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _replace_folder(new: Path, path: Path) -> None:
+    """Give `new` the name `path`, and what it does not replace of the folder of that name."""
+    if not path.exists():
+        new.rename(path)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
+    try:
+        path.rename(old)  # takes the place of the empty folder
+        new.rename(path)
+    except BaseException:
+        if path.exists():
+            old.rmdir()
+        else:
+            old.rename(path)
+        raise
+    for entry in old.iterdir():
+        if not (path / entry.name).exists():
+            entry.rename(path / entry.name)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_text(path: Path, text: str) -> None:

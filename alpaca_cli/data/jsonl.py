@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from alpaca_cli.data.files import decode, write_atomically
 from alpaca_cli.errors import DataError
@@ -27,7 +28,9 @@ def dumps(value: object, *, indent: int | None = None) -> str:
 def parse_json(text: str, path: Path, *, first_line: int = 1) -> Any:
     """The value of a JSON text that begins on `first_line` of its file.  Raises DataError with `path:line:col`."""
     try:
-        return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_once)
+        if text.startswith("\ufeff"):
+            raise json.JSONDecodeError("Unexpected UTF-8 BOM (decode using utf-8-sig)", text, 0)
+        return DECODER.decode(text)
     except json.JSONDecodeError as error:
         where = f"{path}:{first_line + error.lineno - 1}:{error.colno}"
         words = error.msg.removesuffix(" at").removesuffix(" starting")
@@ -39,11 +42,15 @@ def parse_json(text: str, path: Path, *, first_line: int = 1) -> Any:
         raise DataError(f"invalid JSON: {message}", where=f"{path}:{first_line}") from None
 
 
-def iter_lines(raw: bytes, path: Path) -> Iterator[tuple[int, str]]:
-    """(line number from 1, text) of each line that is not blank.  Splits at newlines only, as JSON Lines demands."""
-    for number, line in enumerate(decode(raw, path).split("\n"), 1):
-        if line.strip():
-            yield number, line
+def iter_lines(raw: bytes | IO[bytes], path: Path) -> Iterator[tuple[int, str]]:
+    """(line number from 1, text) of each line that is not blank.  Splits at newlines only, as JSON Lines demands.
+
+    Of a stream one line is held at a time.  Raises DataError at the first byte that is not UTF-8.
+    """
+    for number, line in enumerate(BytesIO(raw) if isinstance(raw, bytes) else raw, 1):
+        text = decode(line.removesuffix(b"\n"), path, first_line=number)
+        if text.strip():
+            yield number, text
 
 
 def write_jsonl(path: Path, values: Iterable[object]) -> None:
@@ -87,3 +94,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
+
+
+DECODER = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_once)
+"""Made once: it costs more than to read a line."""

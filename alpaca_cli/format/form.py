@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
 from alpaca_cli.data.example import Example, text_problem
@@ -30,6 +31,11 @@ class Form(ABC):
     """The keys without which a row is not of this form."""
     optional: ClassVar[tuple[str, ...]] = ()
 
+    @cached_property
+    def known(self) -> frozenset[str]:
+        """The keys that `parse` looks at."""
+        return frozenset({*self.keys, *self.optional})
+
     @abstractmethod
     def parse(self, row: Row) -> Example:
         """The example that `row`, which has some of `keys`, says.  Raises BadRow."""
@@ -40,7 +46,7 @@ class Form(ABC):
 
     def others(self, row: Row) -> set[str]:
         """Keys that `parse` does not look at; null says nothing and does not count."""
-        return {name for name in row if row[name] is not None and name not in self.keys and name not in self.optional}
+        return {name for name in row.keys() - self.known if row[name] is not None}
 
     def takes_whole(self, row: Row) -> bool:  # noqa: ARG002
         """Whether `parse` took a prompt whole as the instruction, for want of knowing better."""
@@ -55,14 +61,20 @@ class Fields(Form):
     optional = ("input",)
 
     def parse(self, row: Row) -> Example:
+        instruction, input_, output = row.get("instruction"), row.get("input", ""), row.get("output")
+        if (
+            isinstance(instruction, str)
+            and isinstance(input_, str)
+            and isinstance(output, str)
+            and instruction.strip()
+            and output.strip()
+        ):
+            return Example(instruction, input_, output)
         problems = [Problem(message) for name in self.keys if (message := text_problem(row, name))]
-        input_ = row.get("input", "")
         if not isinstance(input_, str):
             hint = 'write "" where there is no input'
             problems.append(Problem(f"input: expected a string, found {kind_of(input_)}", hint=hint))
-        if problems:
-            raise BadRow(problems)
-        return Example(row["instruction"], input_, row["output"])
+        raise BadRow(problems)
 
     def build(self, example: Example) -> dict[str, Any]:
         return example.as_dict()

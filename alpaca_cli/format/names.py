@@ -1,4 +1,4 @@
-"""The names of the dataset formats, for flags and shell completion: this module imports nothing heavy.
+"""The names of the dataset formats and of an example's fields, for flags and shell completion: imports nothing heavy.
 
 alpaca             one JSON list of {"instruction", "input", "output"}, Stanford's own file
 jsonl              one such object a line
@@ -12,3 +12,6 @@ parquet            columns instruction, input, output
 from __future__ import annotations
 
 FORMAT_NAMES = ("alpaca", "jsonl", "messages", "sharegpt", "prompt-completion", "text", "parquet")
+
+FIELD_NAMES = ("instruction", "input", "output", "instruction+input")
+"""What may be taken of an example as one text."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import repeat
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,46 +22,73 @@ UNREAD = object()
 
 _SCHEMA = pa.schema([(name, pa.string()) for name in COLUMNS])
 _ROW_GROUP = 100_000  # rows: a reader that streams holds one group at a time
+_READ_BYTES = 1 << 20  # at a time: without a limit all pages of a column in a row group are held
 
 
-def table_rows(raw: bytes, path: Path, *, wanted: Collection[str]) -> list[dict[str, Any]]:
-    """A row for each line of the table; columns that are not `wanted` are not read, and `UNREAD` stands for them.
-
-    Raises DataError if `raw` is not a whole parquet file.
-    """
+@contextmanager
+def opened_table(open_: Callable[[], IO[bytes]], path: Path) -> Iterator[pq.ParquetFile]:
+    """A parquet file whose column names are unlike.  Raises DataError if it cannot be opened, or read in the block."""
     try:
-        file = pq.ParquetFile(pa.BufferReader(raw), page_checksum_verification=True)
-        names: list[str] = file.schema_arrow.names
-        if twice := [name for name in names if names.count(name) > 1]:
-            raise DataError(f"expected each column once, found {shown(twice[0])} twice", where=str(path))
-        read = [name for name in names if name in wanted]
-        table = file.read(columns=read)
-        columns = [table.column(name).to_pylist() for name in read]
+        with (
+            open_() as stream,
+            pq.ParquetFile(stream, page_checksum_verification=True, buffer_size=_READ_BYTES) as file,
+        ):
+            names: list[str] = file.schema_arrow.names
+            if twice := [name for name in names if names.count(name) > 1]:
+                raise DataError(f"expected each column once, found {shown(twice[0])} twice", where=str(path))
+            yield file
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         words = next(iter(str(error).splitlines()), type(error).__name__)
         if not words.isprintable():  # it may quote the broken bytes
             words = ascii(words)
         hint = "copy or download it again: it may be cut short"
         raise DataError(f"cannot read this parquet file: {words}", where=str(path), hint=hint) from None
-    unread = dict.fromkeys((name for name in names if name not in wanted), UNREAD)
-    if not read:
-        return [unread] * file.metadata.num_rows
-    return [{**dict(zip(read, values, strict=True)), **unread} for values in zip(*columns, strict=True)]
 
 
-def selected_bytes(raw: bytes, numbers: Sequence[int]) -> bytes:
-    """A file of the same schema with these rows, counted from 0, of the file `raw`, which `table_rows` could read."""
-    table = pq.ParquetFile(pa.BufferReader(raw), page_checksum_verification=True).read()
-    return _bytes_of(table.take(pa.array(numbers, type=pa.int64())))
+def table_rows(
+    open_: Callable[[], IO[bytes]], path: Path, *, wanted: Collection[str], batch_rows: int
+) -> Iterator[dict[str, Any]]:
+    """A row for each line of the table; columns that are not `wanted` are not read, and `UNREAD` stands for them.
+
+    Raises DataError if it is not a whole parquet file.
+    """
+    with opened_table(open_, path) as file:
+        names: list[str] = file.schema_arrow.names
+        read = [name for name in names if name in wanted]
+        unread = dict.fromkeys((name for name in names if name not in wanted), UNREAD)
+        if not read:
+            yield from repeat(unread, file.metadata.num_rows)
+            return
+        for batch in file.iter_batches(batch_rows, columns=read):
+            columns = [batch.column(name).to_pylist() for name in read]
+            for values in zip(*columns, strict=True):
+                yield {**dict(zip(read, values, strict=True)), **unread}
+
+
+def write_table(batches: Iterable[pa.RecordBatch], schema: pa.Schema, stream: IO[bytes]) -> None:
+    """A parquet file of these rows: the same bytes however they are cut into batches, by the same pyarrow."""
+    held: list[pa.RecordBatch] = []
+    rows = 0
+    with pq.ParquetWriter(stream, schema, compression="zstd", write_page_checksum=True) as writer:
+        for batch in batches:
+            missing = _ROW_GROUP - rows
+            held.append(batch.slice(0, missing))
+            rows += len(batch)
+            if rows >= _ROW_GROUP:
+                _write_group(writer, held, schema)
+                held, rows = [batch.slice(missing)], rows - _ROW_GROUP
+        if rows:
+            _write_group(writer, held, schema)
+
+
+def _write_group(writer: pq.ParquetWriter, batches: list[pa.RecordBatch], schema: pa.Schema) -> None:
+    batches = [batch.replace_schema_metadata(schema.metadata) for batch in batches]
+    writer.write_table(pa.Table.from_batches(batches, schema).combine_chunks(), _ROW_GROUP)
 
 
 def table_bytes(examples: Sequence[Example]) -> bytes:
     """The file, the same bytes for the same examples and pyarrow.  No text may hold a lone surrogate."""
     table = pa.table([[getattr(example, name) for example in examples] for name in COLUMNS], schema=_SCHEMA)
-    return _bytes_of(table)
-
-
-def _bytes_of(table: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd", row_group_size=_ROW_GROUP, write_page_checksum=True)
     raw: bytes = sink.getvalue().to_pybytes()

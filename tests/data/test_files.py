@@ -13,7 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from alpaca_cli.data.files import decode, read_bytes, read_text, refuse_existing, sha256, write_atomically, write_text
+from alpaca_cli.data.files import (
+    decode,
+    read_bytes,
+    read_text,
+    refuse_existing,
+    refuse_existing_folder,
+    sha256,
+    write_atomically,
+    write_folder_atomically,
+    write_text,
+)
 from alpaca_cli.errors import AlpacaError, DataError, UsageError
 
 
@@ -285,3 +295,90 @@ def test_a_byte_order_mark_is_dropped_once() -> None:
 
 def test_sha256_is_the_standard_one() -> None:
     assert sha256(b"abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def fill(path: Path, content: str, *names: str) -> None:
+    with write_folder_atomically(path) as folder:
+        for name in names:
+            (folder / name).write_text(content)
+
+
+def test_a_folder_is_there_when_the_block_ends(tmp_path: Path, umask: None) -> None:
+    path = tmp_path / "deep" / "folder"
+    with write_folder_atomically(path) as folder:
+        (folder / "a").write_text("x")
+        assert not path.exists()
+
+    assert [(entry.name, entry.read_text()) for entry in path.iterdir()] == [("a", "x")]
+    assert path.stat().st_mode & 0o777 == 0o750
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("raised", [RuntimeError, KeyboardInterrupt, OSError(28, "No space left on device")])
+def test_a_folders_block_that_raises_leaves_the_old_folder(tmp_path: Path, raised: BaseException) -> None:
+    path = tmp_path / "folder"
+    fill(path, "old", "a")
+
+    def write_half() -> None:
+        with write_folder_atomically(path) as folder:
+            (folder / "a").write_text("new")
+            raise raised
+
+    with pytest.raises((RuntimeError, KeyboardInterrupt, UsageError)):
+        write_half()
+
+    assert (path / "a").read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_is_replaced_and_what_is_not_of_it_stays(tmp_path: Path) -> None:
+    path = tmp_path / "folder"
+    path.mkdir()
+    fill(path, "old", "a", "b")
+    (path / "deep").mkdir()
+    (path / "deep" / "mine").write_text("mine")
+    (tmp_path / "link").symlink_to(path)
+    fill(tmp_path / "link", "new", "a", "c")
+
+    assert sorted(entry.name for entry in path.iterdir()) == ["a", "b", "c", "deep"]
+    assert [(path / name).read_text() for name in ("a", "b", "c", "deep/mine")] == ["new", "old", "new", "mine"]
+    assert sorted(tmp_path.iterdir()) == [path, tmp_path / "link"]
+
+
+def test_a_file_in_the_place_of_a_folder_stays(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("mine")
+    with pytest.raises(UsageError) as found:
+        fill(path, "new", "a")
+
+    assert problem(found)[:2] == ("cannot write: is a directory", str(path))  # the system's word for the other side
+    assert path.read_text() == "mine"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_output_folder_is_refused_where_something_would_be_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "folder"
+    refuse_existing_folder(path, ["a"], force=False)
+    path.mkdir()
+    refuse_existing_folder(path, ["a"], force=False)
+    (path / "a").touch()
+    refuse_existing_folder(path, ["a", "b"], force=True)
+
+    def refused(*, force: bool, place: Path = path) -> tuple[str, str | None, str | None]:
+        with pytest.raises(UsageError) as found:
+            refuse_existing_folder(place, ["a", "b"], force=force)
+        return problem(found)
+
+    hint = "choose another name, or replace the files with --force"
+    assert refused(force=False) == ("the output folder is not empty", str(path), hint)
+    (path / "b").mkdir()
+    message = "the output folder holds what would not be replaced: b"
+    assert refused(force=True) == (message, str(path), "move it away, or choose another folder")
+    found = refused(force=True, place=path / "a")
+    assert found == ("expected a folder to write, found a file", str(path / "a"), "choose another name for the folder")
+    (tmp_path / "link").symlink_to("nowhere")
+    assert refused(force=True, place=tmp_path / "link")[0] == "a link that leads nowhere is here"
+    monkeypatch.chdir(path / "b")
+    assert refused(force=True, place=Path()) == ("the working folder would be replaced", ".", "name a folder in it")

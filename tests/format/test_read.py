@@ -13,6 +13,7 @@ import pytest
 from alpaca_cli.data.example import Example
 from alpaca_cli.errors import DataError, UsageError
 from alpaca_cli.format.read import read_dataset
+from alpaca_cli.format.sharded import ShardedDataset
 from alpaca_cli.format.template import Template, alpaca_template
 from alpaca_cli.format.write import write_dataset
 
@@ -50,6 +51,9 @@ def told(path: Path, **options: Any) -> list[str]:
     """The problems of a file that cannot be read, without its name."""
     with pytest.raises(DataError) as raised:
         read_dataset(path, **options)
+    with pytest.raises(DataError) as streamed:
+        list(ShardedDataset(path, **options).batches())
+    assert streamed.value.problems == raised.value.problems
     return [str(problem).replace(str(path), "data") for problem in raised.value.problems]
 
 
