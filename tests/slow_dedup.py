@@ -26,7 +26,8 @@ TEXTS = st.lists(
     max_size=12,
 )
 THRESHOLDS = st.one_of(
-    st.sampled_from([0.1, 0.5, 0.6, 2 / 3, 0.7, 0.75, 0.8, 0.9, 1.0]), st.floats(0, 1, exclude_min=True, allow_nan=False)
+    st.sampled_from([0.1, 0.5, 0.6, 2 / 3, 0.7, 0.75, 0.8, 0.9, 1.0]),
+    st.floats(0, 1, exclude_min=True, allow_nan=False),
 )
 
 

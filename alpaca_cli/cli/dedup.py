@@ -14,16 +14,36 @@ if TYPE_CHECKING:
 
 
 def dedup(
-    data: options.Data,
-    out: options.Out,
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA",
+            help="Dataset in any format that `alpaca format` knows: a file, a folder of shards, or a quoted glob.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", "-o", metavar="PATH", help="File to write, or a folder for a file a shard.", show_default=False
+        ),
+    ],
     threshold: Annotated[
         float,
         typer.Option(metavar="F", help="Drop a row whose ROUGE-L F to a kept one is over this."),
     ] = 0.7,
-    against: Annotated[
-        list[Path] | None,
+    field: Annotated[
+        str,
         typer.Option(
-            metavar="FILE", help="Dataset whose rows count as kept already; may be given again.", show_default=False
+            metavar="NAME",
+            help="What is compared: instruction, input, output or instruction+input.",
+            autocompletion=options.complete_field,
+        ),
+    ] = "instruction",
+    against: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="DATA", help="Dataset whose rows count as kept already; may be given again.", show_default=False
         ),
     ] = None,
     report: Annotated[
@@ -40,6 +60,21 @@ def dedup(
             autocompletion=options.complete_tokenizer,
         ),
     ] = "rouge",
+    workers: Annotated[
+        int | None, typer.Option(metavar="N", help="Threads that compare.", show_default="all cores")
+    ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE", help="Compare on disk what needs more, like 8GB.", show_default="half of what is free"
+        ),
+    ] = None,
+    spill: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Compare on disk, there; the same command goes on after a stop.", show_default=False
+        ),
+    ] = None,
     skip_bad: options.SkipBad = False,
     force: options.Force = False,
     json: options.Json = False,
@@ -51,18 +86,24 @@ def dedup(
     Example: alpaca dedup data.json --out new.json --report dropped.jsonl
     """
     from alpaca_cli.dedup.file import dedup_file
+    from alpaca_cli.dedup.machine import num_bytes
 
     with screen.Ticker() as ticker:
         result = dedup_file(
             data,
             out,
             threshold=threshold,
+            field=field,
             against=against or [],
             report=report,
             tokenizer=tokenizer,
+            workers=workers,
+            memory=None if memory is None else num_bytes(memory),
+            spill=spill,
             skip_bad=skip_bad,
             force=force,
-            on_progress=lambda done, rows: ticker.show(f"dedup: {done:,} of {rows:,} rows ({done / rows:.0%})"),
+            on_progress=lambda what, done, rows: ticker.show(_progress(what, done, rows)),
+            on_note=screen.note,
         )
     summarise(result)
     if json:
@@ -70,6 +111,7 @@ def dedup(
             {
                 "out": str(result.out),
                 "format": result.format,
+                "shards": result.shards,
                 "rows": result.rows,
                 "kept": result.kept,
                 "dropped": result.dropped,
@@ -85,10 +127,10 @@ def dedup(
 
 
 def summarise(result: DedupReport) -> None:
-    """What was kept and dropped, in words."""
+    """What was kept and dropped, in words: a funnel."""
     screen.skipped(result.problems, result.skipped)
     if result.wordless:
-        count = f"{result.wordless:,} of {result.rows:,} instructions have"
+        count = f"{result.wordless:,} of {result.rows:,} texts have"
         screen.note(
             f"{count} no word that the tokenizer sees, and were kept; for text beyond ASCII: --tokenizer unicode"
         )
@@ -97,8 +139,20 @@ def summarise(result: DedupReport) -> None:
             f"{result.whole:,} of {result.rows:,} prompts are not of Alpaca's template, and were compared whole"
         )
     screen.say(f"dedup: kept {result.kept:,} of {result.rows:,} rows, dropped {result.dropped:,}")
+    files = f" in {result.shards:,} files" if result.shards > 1 else ""
+    bad = f", beside {result.skipped:,} malformed" if result.skipped else ""
+    screen.say(f"  read      {result.rows:,} rows{files}{bad}")
     if result.dropped_for_against:
-        screen.say(f"  against   {result.dropped_for_against:,} of the dropped repeat a row of --against")
+        screen.say(f"  against   {result.dropped_for_against:,} repeat a row of --against")
+    screen.say(f"  repeats   {result.dropped - result.dropped_for_against:,} repeat a row kept before them")
+    pairs = result.rows * (result.rows - 1) // 2
+    screen.say(f"  pairs     {pairs:,}, of which {result.num_counted:,} had to be compared word by word")
     screen.say(f"  kept      {result.out} ({result.format})")
     if result.report is not None:
         screen.say(f"  report    {result.report}")
+
+
+def _progress(what: str, done: int, rows: int) -> str:
+    if not rows:
+        return f"dedup: {what}: {done:,} rows"
+    return f"dedup: {what}: {done:,} of {rows:,} rows ({done / rows:.0%})"

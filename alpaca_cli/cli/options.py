@@ -27,6 +27,13 @@ def complete_tokenizer(incomplete: str) -> list[str]:
     return [name for name in ("rouge", "unicode") if name.startswith(incomplete)]
 
 
+def complete_field(incomplete: str) -> list[str]:
+    """Fields of an example that can be compared."""
+    from alpaca_cli.format.names import FIELD_NAMES
+
+    return [name for name in FIELD_NAMES if name.startswith(incomplete)]
+
+
 def complete_teacher(incomplete: str) -> list[str]:
     """Kinds of teacher."""
     return [name for name in ("openai", "rehearsal") if name.startswith(incomplete)]

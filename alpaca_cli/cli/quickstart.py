@@ -44,7 +44,7 @@ def quickstart(
 
     _step(2, "drop what is too like another, more strictly than generate did")
     _shell("dedup", made, "--threshold", 0.5, "--out", new, "--report", dropped)
-    dedup.dedup(made, new, threshold=0.5, report=dropped, force=force)
+    dedup.dedup(str(made), new, threshold=0.5, report=dropped, force=force)
 
     _step(3, "write it as chat messages, a tenth held out for validation")
     _shell("format", new, "--to", "messages", "--val-fraction", 0.1, "--out", train)

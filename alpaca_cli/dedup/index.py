@@ -43,6 +43,11 @@ class Index:
         """What it takes of memory, about."""
         return int(self._searcher.num_bytes)
 
+    @property
+    def num_counted(self) -> int:
+        """Pairs of rows whose longest common subsequence was counted so far: how many depends on the workers."""
+        return sum(scratch.num_counted for scratch in (self._searcher.own, *self._scratches))
+
     def add(self, rows: Rows) -> None:
         """Add rows, whatever they are near to."""
         self._searcher.add(rows)

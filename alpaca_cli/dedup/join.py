@@ -38,8 +38,11 @@ class Blocks(Protocol):
     What is found out is put beside a block under a name, and is there again when a run goes on.
     """
 
-    num_against: int
     begins: npt.NDArray[np.int64]
+
+    @property
+    def num_against(self) -> int:
+        """Blocks that are kept whatever they repeat."""
 
     def rows(self, block: int) -> Rows:
         """The words of a block's rows."""
@@ -75,11 +78,12 @@ class Segment:
 
 def decide(
     blocks: Blocks, threshold: float, *, memory: int, workers: int, on_progress: OnProgress = lambda *_: None
-) -> None:
+) -> int:
     """Put `kept` beside each block, and `against` beside those whose rows were held against the first `num_against`.
 
-    `memory` is the size in bytes from which an index makes way for the next.
+    `memory` is the size in bytes from which an index makes way for the next.  Returns how many pairs were counted.
     """
+    num_counted = 0
     for segment in _segments(blocks, threshold, memory, workers, on_progress):
         kind = "against" if segment.first < blocks.num_against else "near"
         for block in range(max(segment.last, blocks.num_against), len(blocks.begins) - 1):
@@ -91,6 +95,8 @@ def decide(
                 near[todo] = segment.index.has_near(rows.take(todo), workers=workers)
                 blocks.put(name, block, near)
                 on_progress("holding rows against those kept", int(blocks.begins[block + 1]), int(blocks.begins[-1]))
+        num_counted += segment.index.num_counted
+    return num_counted
 
 
 def explain(

@@ -36,6 +36,7 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "index_num_bytes": (_LONG, [_POINTER]),
     "scratch_new": (_POINTER, []),
     "scratch_free": (None, [_POINTER]),
+    "scratch_counted": (_LONG, [_POINTER]),
     "index_add": (_INT, [_POINTER, _POINTER, *_ROWS]),
     "index_admit": (_INT, [_POINTER, _POINTER, *_ROWS, _LONG, _POINTER]),
     "index_has_near": (_INT, [_POINTER, _POINTER, *_ROWS, _POINTER, _POINTER]),
@@ -126,6 +127,11 @@ class Scratch:
         self._library = library
         self.handle = _made(library.scratch_new())
 
+    @property
+    def num_counted(self) -> int:
+        """Pairs whose longest common subsequence was counted."""
+        return int(self._library.scratch_counted(self.handle))
+
     def __del__(self) -> None:
         if hasattr(self, "handle"):
             self._library.scratch_free(self.handle)
@@ -136,7 +142,7 @@ class Searcher:
 
     def __init__(self, library: ctypes.CDLL, threshold: float, part: int, parts: int) -> None:
         self._library = library
-        self._own = Scratch(library)
+        self.own = Scratch(library)
         self._handle = _made(library.index_new(threshold, part, parts))
 
     def __del__(self) -> None:
@@ -157,13 +163,13 @@ class Searcher:
 
     def add(self, rows: Rows) -> None:
         """See `Index.add`."""
-        _checked(self._library.index_add(self._handle, self._own.handle, *_arguments(rows), 0, len(rows)))
+        _checked(self._library.index_add(self._handle, self.own.handle, *_arguments(rows), 0, len(rows)))
 
     def admit(self, rows: Rows, start: int, is_near: npt.NDArray[np.uint8]) -> None:
         """Add, in order, each row neither marked near nor near to one of the index from `start` on; mark the others."""
         _checked(
             self._library.index_admit(
-                self._handle, self._own.handle, *_arguments(rows), 0, len(rows), start, is_near.ctypes.data
+                self._handle, self.own.handle, *_arguments(rows), 0, len(rows), start, is_near.ctypes.data
             )
         )
 

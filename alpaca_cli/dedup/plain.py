@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from array import array
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -71,11 +72,19 @@ def agree(words: Words, hashes: npt.NDArray[np.uint64]) -> bool:
     return all(word_of.setdefault(hashed, word) == word for hashed, word in zip(hashes.tolist(), words, strict=True))
 
 
+@dataclass
+class Scratch:
+    """See `kernel.Scratch`."""
+
+    num_counted: int = 0
+
+
 class Searcher:
     """See `kernel.Searcher`."""
 
     def __init__(self, threshold: float, part: int, parts: int) -> None:
         self._threshold, self._part, self._parts = threshold, part, parts
+        self.own = Scratch()
         self._number_of: dict[int, int] = {}
         self._holders: dict[int, array[int]] = {}  # of each word the rows that have it in their prefix
         self._lengths = array("q")
@@ -89,8 +98,9 @@ class Searcher:
         """See `Index.num_bytes`; a guess."""
         return 100 * len(self._holders) + 24 * sum(self._lengths)
 
-    def scratch(self) -> None:
-        """Nothing."""
+    def scratch(self) -> Scratch:
+        """What a thread needs to search."""
+        return Scratch()
 
     def add(self, rows: Rows) -> None:
         """See `Index.add`."""
@@ -103,36 +113,36 @@ class Searcher:
             if is_near[i]:
                 continue
             row = _row(rows, i)
-            is_near[i] = len(self._near(row, start, len(self))[0]) > 0
+            is_near[i] = len(self._near(self.own, row, start, len(self))[0]) > 0
             if not is_near[i]:
                 self._add(row)
 
     def has_near(
-        self, _: None, rows: Rows, begin: int, end: int,
+        self, scratch: Scratch, rows: Rows, begin: int, end: int,
         before: npt.NDArray[np.int64] | None, is_near: npt.NDArray[np.uint8],
     ) -> None:  # fmt: skip
         """See `kernel.Searcher.has_near`."""
         for i in range(begin, end):
             if not is_near[i]:
-                is_near[i] = len(self._near(_row(rows, i), 0, self._bound(before, i))[0]) > 0
+                is_near[i] = len(self._near(scratch, _row(rows, i), 0, self._bound(before, i))[0]) > 0
 
     def nearest(
-        self, _: None, rows: Rows, begin: int, end: int, before: npt.NDArray[np.int64] | None,
+        self, scratch: Scratch, rows: Rows, begin: int, end: int, before: npt.NDArray[np.int64] | None,
         numbers: npt.NDArray[np.int64], scores: npt.NDArray[np.float64],
     ) -> None:  # fmt: skip
         """See `Index.nearest`."""
         for i in range(begin, end):
-            found, found_scores = self._near(_row(rows, i), 0, self._bound(before, i))
+            found, found_scores = self._near(scratch, _row(rows, i), 0, self._bound(before, i))
             best = int(np.argmax(found_scores)) if len(found) else None
             numbers[i], scores[i] = (-1, 0.0) if best is None else (found[best], found_scores[best])
 
     def near(
-        self, _: None, rows: Rows, begin: int, end: int, before: npt.NDArray[np.int64] | None, limit: int,
+        self, scratch: Scratch, rows: Rows, begin: int, end: int, before: npt.NDArray[np.int64] | None, limit: int,
         numbers: npt.NDArray[np.int64], counts: npt.NDArray[np.int64],
     ) -> None:  # fmt: skip
         """See `kernel.Searcher.near`."""
         for i in range(begin, end):
-            found = self._near(_row(rows, i), 0, self._bound(before, i))[0][:limit]
+            found = self._near(scratch, _row(rows, i), 0, self._bound(before, i))[0][:limit]
             numbers[i, : len(found)] = found
             counts[i] = len(found)
 
@@ -153,7 +163,7 @@ class Searcher:
         leading: list[int] = words.tolist()
         return leading
 
-    def _near(self, codes: npt.NDArray[np.uint64], start: int, before: int) -> Near:
+    def _near(self, scratch: Scratch, codes: npt.NDArray[np.uint64], start: int, before: int) -> Near:
         """The near rows from `start` to below `before`, ascending, with F."""
         holders = [self._holders[code] for code in self._leading(codes) if code in self._holders]
         held = np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *(np.array(rows) for rows in holders)]))
@@ -163,6 +173,7 @@ class Searcher:
         held, lengths = held[may_be], lengths[may_be]
         if not len(held):
             return held, np.zeros(0)
+        scratch.num_counted += len(held)
         others = [self._texts[number] for number in held.tolist()]
         lcs = cdist([self._text(codes)], others, scorer=LCSseq.similarity, dtype=np.int32)[0]
         scores = f_measure(lcs, len(codes), lengths)

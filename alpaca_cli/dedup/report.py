@@ -66,9 +66,7 @@ def write_report(
             seen.seek(0, 2)
 
 
-def _numbered(
-    datasets: Sequence[ShardedDataset], field_name: str
-) -> Iterator[tuple[int, list[tuple[int, str, str]]]]:
+def _numbered(datasets: Sequence[ShardedDataset], field_name: str) -> Iterator[tuple[int, list[tuple[int, str, str]]]]:
     """Batches of rows: the number of the first through all datasets; each row's number in its file, place and text."""
     begin = 0
     for dataset in datasets:

@@ -105,6 +105,7 @@ typedef struct {
     unsigned shift;
     uint64_t *hits; /* rows over the threshold, ascending */
     uint64_t hits_room, num_hits;
+    uint64_t counted; /* pairs whose L was counted, in all queries */
 } Scratch;
 
 static int belongs(uint64_t code, uint64_t part, uint64_t parts) { return parts == 1 || mix(code) % parts == part; }
@@ -183,6 +184,8 @@ PUBLIC void scratch_free(Scratch *s) {
 }
 
 PUBLIC Scratch *scratch_new(void) { return calloc(1, sizeof(Scratch)); }
+
+PUBLIC uint64_t scratch_counted(const Scratch *s) { return s->counted; }
 
 /* The slot of a word, or the empty one where it would stand. */
 static uint64_t slot_of(const Index *x, uint64_t code) {
@@ -473,6 +476,7 @@ static int ask(const Index *x, Scratch *s, const uint64_t *codes, uint64_t m, Qu
             }
             if (!has_table && table_of(s, codes, m)) return -1;
             has_table = 1;
+            s->counted++;
             const uint64_t *others = x->codes + x->starts[row];
             if (s->num_blocks > 1 && common_words(s, others, n) < least) continue;
             uint64_t lcs = lcs_with(s, m, others, n);

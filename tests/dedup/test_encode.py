@@ -18,9 +18,7 @@ from slow_dedup import TOKENIZER
 
 COMPILED = kernel.LIBRARY
 # Letters whose lower case is another, longer, or ASCII (Kelvin sign, dotted I); what ends lines; halves of surrogates.
-ANY_TEXT = st.text(
-    st.one_of(st.sampled_from("aZ9 \n\r\0_-'İKſẞΣ\u2028\u0085é写\ud800"), st.characters()), max_size=40
-)
+ANY_TEXT = st.text(st.one_of(st.sampled_from("aZ9 \n\r\0_-'İKſẞΣ\u2028\u0085é写\ud800"), st.characters()), max_size=40)
 
 
 @pytest.fixture(params=["compiled", "plain"], autouse=True, scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 
 import pyarrow as pa
@@ -56,14 +57,17 @@ def test_the_rows_that_are_new_are_written_in_the_sources_format(tmp_path: Path,
         kept=4,
         dropped=2,
         dropped_for_against=0,
+        num_counted=report.num_counted,
         wordless=0,
         whole=0,
         skipped=0,
         problems=(),
         format=format_,
+        shards=1,
         out=out,
         report=None,
     )
+    assert 2 <= report.num_counted <= 15
     new = read_dataset(out)
     assert (new.format, new.examples) == (format_, [ROWS[index] for index in KEPT])
     assert left_in(tmp_path) == ["in", "out"]
@@ -113,7 +117,7 @@ def test_the_report_names_each_dropped_row_and_what_it_repeats(tmp_path: Path, s
         {
             "row": row,
             "place": f"{source}[{row}]",
-            "instruction": ROWS[row].instruction,
+            "text": ROWS[row].instruction,
             "repeats_place": f"{source}[{kept}]",
             "repeats": ROWS[kept].instruction,
             "score": SCORER.score(ROWS[kept].instruction, ROWS[row].instruction)["rougeL"].fmeasure,
@@ -216,6 +220,57 @@ def test_nothing_is_written_when_something_is_wrong(
 
 
 def test_progress_is_heard_as_rows_done_of_all(tmp_path: Path, source: Path) -> None:
-    heard: list[tuple[int, int]] = []
-    dedup_file(source, tmp_path / "out", on_progress=lambda done, rows: heard.append((done, rows)))
-    assert heard == [(6, 6)]
+    heard: list[tuple[str, int, int]] = []
+    dedup_file(source, tmp_path / "out", on_progress=lambda *words: heard.append(words))
+    assert heard == [("reading", 6, 0), ("comparing rows", 6, 6), ("writing", 6, 6)]
+
+
+@pytest.mark.parametrize("way", [{}, {"spill": True}, {"memory": 1}, {"workers": 2}, {"spill": True, "workers": 2}])
+def test_any_field_is_compared_alike_in_memory_and_on_disk(tmp_path: Path, way: dict[str, object]) -> None:
+    rows = [
+        Example("Add.", "one two three four", "x y z w"),
+        Example("Add.", "one two three five", "a b c d"),
+        Example("Add them.", "", "a b c e"),
+        Example("Add.", "six seven", "none of these"),
+    ]
+    if way.get("spill"):
+        way = {**way, "spill": tmp_path / "spill"}
+    source = put(tmp_path / "in.json", rows)
+    kept = {}
+    for field in ("instruction", "input", "output", "instruction+input"):
+        report = dedup_file(source, tmp_path / "out.json", field=field, force=True, report=tmp_path / "r", **way)  # type: ignore[arg-type]
+        kept[field] = [rows.index(example) for example in read_dataset(tmp_path / "out.json").examples]
+        assert len(lines(tmp_path / "r")) == report.dropped == 4 - report.kept
+        (tmp_path / "r").unlink()
+    assert kept == {"instruction": [0, 2], "input": [0, 2, 3], "output": [0, 1, 3], "instruction+input": [0, 2, 3]}
+    assert left_in(tmp_path) == ["in.json", "out.json"]
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_shards_are_one_dataset_and_keep_their_names(tmp_path: Path, suffix: str) -> None:
+    folder = tmp_path / "data"
+    for number, row in enumerate(ROWS):
+        put(folder / f"{number}.{suffix}", [row], suffix)
+    report = dedup_file(folder, tmp_path / "new", report=tmp_path / "report.jsonl")
+    assert (report.rows, report.kept, report.shards) == (6, 4, 6)
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [f"{number}.{suffix}" for number in range(6)]
+    joined = dedup_file(f"{folder}/*.{suffix}", tmp_path / f"one.{suffix}", against=[folder / f"3.{suffix}"])
+    assert (joined.kept, joined.dropped_for_against) == (3, 1)
+    assert read_dataset(tmp_path / f"one.{suffix}").examples == [ROWS[0], ROWS[1], ROWS[5]]
+    index = ":1" if suffix == "jsonl" else "[0]"
+    assert [(line["row"], line["place"], line["repeats_place"]) for line in lines(tmp_path / "report.jsonl")] == [
+        (0, f"{folder}/2.{suffix}{index}", f"{folder}/0.{suffix}{index}"),
+        (0, f"{folder}/4.{suffix}{index}", f"{folder}/1.{suffix}{index}"),
+    ]
+
+
+def test_bad_rows_at_any_place_leave_the_others_in_theirs(tmp_path: Path) -> None:
+    rng = random.Random(4)
+    good = [f'{{"instruction": "{" ".join(rng.choices("abcdefgh", k=6))}", "output": "x"}}' for _ in range(60)]
+    for trial in range(5):
+        mixed = [line if rng.random() < 0.7 else rng.choice(["{", "3", '{"instruction": 1}']) for line in good]
+        (tmp_path / "in.jsonl").write_text("\n".join([good[0], *["[]"] * (trial % 2), *mixed, *["{}"] * (trial // 2)]))
+        (tmp_path / "good.jsonl").write_text("\n".join([good[0], *(line for line in mixed if line in good)]))
+        dedup_file(tmp_path / "in.jsonl", tmp_path / "a.jsonl", skip_bad=True, force=True)
+        dedup_file(tmp_path / "good.jsonl", tmp_path / "b.jsonl", force=True)
+        assert (tmp_path / "a.jsonl").read_bytes() == (tmp_path / "b.jsonl").read_bytes()
