@@ -11,10 +11,11 @@ OPTIONs are handed to it.  The parts:
   script does) and RapidFuzz (`cdist`, 2,000 random rows against all), each scaled to all pairs.  RapidFuzz gets lists
   of words, and then, several times as fast, a character for each word; it only computes, nothing is looked for in it.
 - pairs: what was kept of 52,000 rows, and how many pairs are over the threshold, counted for 1,000 random rows with all
-  rows.  Of those which were dropped, each must be near a row that was kept; of 1,000 that were kept, none.
+  rows.  Of those which were dropped, each must be near an earlier one that was kept; of 1,000 that were kept, none.
 - minhash: which pairs datasketch's MinHash LSH (128 permutations; `pip install datasketch`) finds among the rows of
-  `--data` as they are, and with 1,000 lightly edited copies behind them; the truth is RapidFuzz's of all pairs.  F 0.7
-  is a Jaccard similarity of 0.54 where no word repeats and the order is the same: that threshold gets its turn too.
+  `--data` (or 5,000 made ones) as they are, and with 1,000 lightly edited copies behind them; the truth is RapidFuzz's
+  LCS of all pairs.  F 0.7 is a Jaccard similarity of 0.54 where no word repeats and the order is the same: that
+  threshold gets its turn too.
 - growth: both kinds of rows, 10,000 to 1,000,000 of them, thresholds 0.5, 0.7 and 0.9; the exponent is the slope of
   the least-squares line through the logarithms.  `million` is its largest size at 0.7.
 """
@@ -77,7 +78,7 @@ def dedup(source: Path, threshold: float, options: Sequence[str], runs: int = 1)
     for _ in range(runs):
         done = subprocess.run([sys.executable, "-S", "-c", LAUNCHER, *command], capture_output=True, text=True)
         if done.returncode:
-            sys.exit(done.stderr)
+            sys.exit(f"exit code {done.returncode}: {' '.join(command)}\n{done.stderr}")
         *answer, measured = done.stdout.splitlines()
         figures.append([float(figure) for figure in measured.split()])
     wall, cpu, peak = (statistics.median(column) for column in zip(*figures, strict=True))
@@ -90,9 +91,9 @@ def head(*columns: str) -> None:
 
 
 def line(*cells: object) -> None:
-    """A row of a table; of a number four figures, or the whole part of it."""
+    """A row of a table; of a number three figures, or all of its whole part."""
     shown = [
-        cell if isinstance(cell, str) else f"{cell:,.0f}" if isinstance(cell, int) or cell >= 1000 else f"{cell:.3g}"
+        cell if isinstance(cell, str) else f"{cell:,.0f}" if isinstance(cell, int) or cell >= 100 else f"{cell:.3g}"
         for cell in cells
     ]
     print(f"| {' | '.join(shown)} |", flush=True)
@@ -127,29 +128,36 @@ def rivals(folder: Path, arguments: argparse.Namespace) -> None:
 def pairs(folder: Path, arguments: argparse.Namespace) -> None:
     """What there is to find, and that it was found."""
     print(f"\n## What is kept of {arguments.rows:,} rows, and how many are near\n")
-    head("rows", "threshold", "kept", "pairs over it", "near any", "kept near a dropped one: mean, least", "near kept")
+    head(
+        "rows",
+        "threshold",
+        "kept",
+        "pairs over it",
+        "near any",
+        "kept before and near a dropped one: mean, least",
+        "near among kept",
+    )
     rng = random.Random(5)
     for kind in arguments.kinds:
         source = made(folder, kind, arguments.rows, arguments.data)
         strings = dedup_rivals.as_strings([row["instruction"] for row in read(source)])
         chosen = rng.sample(range(len(strings)), min(PAIR_ROWS, len(strings)))
-        every = list(dedup_rivals.scores([strings[number] for number in chosen], strings))
         for threshold in arguments.thresholds:
             dedup(source, threshold, arguments.options)
             kept = np.array([int(row["output"].split()[0]) for row in read(source.with_suffix(".kept.jsonl"))])
-            left = rng.sample(kept.tolist(), min(PAIR_ROWS, len(kept)))
-            among = dedup_rivals.scores([strings[number] for number in left], [strings[number] for number in kept])
-            near = [int((row > threshold).sum()) - 1 for row in every]  # less itself
-            dropped = set(chosen).difference(kept.tolist())
-            near_dropped = [
-                int((row[kept] > threshold).sum())
-                for number, row in zip(chosen, every, strict=True)
-                if number in dropped
-            ]
+            near, near_dropped = [], []
+            scores = dedup_rivals.scores([strings[number] for number in chosen], strings)
+            for number, row in zip(chosen, scores, strict=True):
+                over = row > threshold
+                near.append(int(over.sum()) - 1)  # less itself
+                if number not in kept:
+                    near_dropped.append(int(over[kept[kept < number]].sum()))
+            some_kept = [strings[number] for number in rng.sample(kept.tolist(), min(PAIR_ROWS, len(kept)))]
+            among = dedup_rivals.scores(some_kept, [strings[number] for number in kept])
             line(
                 *(kind, threshold, f"{len(kept) / len(strings):.1%}", round(statistics.mean(near) * len(strings) / 2)),
                 f"{np.mean(np.array(near) > 0):.1%}",
-                f"{statistics.mean(near_dropped):.1f}, {min(near_dropped)}",
+                f"{statistics.mean(near_dropped):.1f}, {min(near_dropped)}" if near_dropped else "none dropped",
                 sum(int((row > threshold).sum()) - 1 for row in among),
             )
 
@@ -161,9 +169,8 @@ def read(path: Path) -> list[dict[str, str]]:
 
 def minhash(_: Path, arguments: argparse.Namespace) -> None:
     """What another similarity finds at 0.7."""
-    texts = list(islice(dedup_rows.instructions("real-like"), 5_000))
-    if arguments.data:
-        texts = dedup_rows.instructions_of(arguments.data)
+    made_texts = islice(dedup_rows.instructions("real-like"), 5_000)
+    texts = dedup_rows.instructions_of(arguments.data) if arguments.data else list(made_texts)
     print(f"\n## MinHash LSH (datasketch {version('datasketch')}) against ROUGE-L F > 0.7\n")
     head("rows", "shingles", "Jaccard", "pairs", "found", "false", "to drop", "missed", "wrongly dropped", "CPU s")
     for name, rows in (("as they are", texts), ("with copies", dedup_rows.with_copies(texts, COPIES))):
