@@ -11,6 +11,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, compress, islice
+from json.encoder import encode_basestring
 from pathlib import Path
 from typing import IO, Any, ClassVar
 
@@ -129,11 +130,13 @@ class JsonList(Container):
             yield batch
 
     def join(self, pieces: Iterable[list[Any]], stream: IO[bytes]) -> None:
-        begin, end = "[", "]"
+        begin = "["
         for piece in pieces:
-            stream.write((begin + dumps(piece, indent=4)[1:-2]).encode())
-            begin, end = ",", "\n]"
-        stream.write((end if begin == "," else "[]").encode())
+            text = ",\n".join(map(_indented, piece))
+            # As `dumps` has it: in UTF-8 nothing but half a character has no bytes.
+            stream.write(f"{begin}\n{text}".encode("utf-8", "backslashreplace"))
+            begin = ","
+        stream.write(b"[]" if begin == "[" else b"\n]")
 
     def _values(self) -> Iterator[Any]:
         """Each value, read when its turn comes, so that never all of them are held."""
@@ -215,6 +218,14 @@ def hint_to_unwrap(row: dict[str, Any]) -> str | None:
         if isinstance(value, list) and value and isinstance(value[0], dict) and key.isidentifier():
             return f"take the rows out of it, for example: jq .{key} OLD > NEW"
     return None
+
+
+def _indented(value: Any) -> str:
+    """A value of a list as `dumps` writes it with indent 4, but for halves of characters; one of texts alone faster."""
+    if isinstance(value, dict) and value and all(isinstance(text, str) for text in value.values()):
+        texts = ",\n".join([f"        {encode_basestring(key)}: {encode_basestring(value[key])}" for key in value])
+        return f"    {{\n{texts}\n    }}"
+    return dumps([value], indent=4)[2:-2]
 
 
 def _head(open_: Source, path: Path) -> str:

@@ -19,6 +19,9 @@ from alpaca_cli.format.form import FIELDS, KEYS_OF, Form, form_of
 from alpaca_cli.format.row import BadRow, count_of, refused_keys, shown
 from alpaca_cli.format.template import Template
 
+MOST_PROBLEMS = 1_000
+"""That are told one by one where a dataset is too large to hold all of its problems; the others are counted."""
+
 _FORMAT_OF = {"list": "alpaca", "lines": "jsonl", "parquet": "parquet"}  # for rows with the fields of an example
 _MOST_NAMES = 8  # keys in a message
 
@@ -48,24 +51,25 @@ class Tally:
             try:
                 example = _example(row, form)
             except BadRow as bad:
-                self._skip(bad, container.place(spot))
+                self.skip(bad, container.place(spot))
                 continue
             if others := form.others(row):
                 self.left_out.update(others)
             self.whole += form.takes_whole(row)
             yield number, spot, example
 
-    def told(self) -> list[Problem]:
-        """The problems, and how many more there are."""
-        return [*self.problems, Problem(f"and {self.untold:,} more")] if self.untold else self.problems
-
-    def _skip(self, bad: BadRow, place: str) -> None:
+    def skip(self, bad: BadRow, place: str) -> None:
+        """Count a bad row, and keep what is wrong with it."""
         self.skipped += 1
         for problem in bad.problems:
             if self._most is None or len(self.problems) < self._most:
                 self.problems.append(problem if problem.where else replace(problem, where=place))
             else:
                 self.untold += 1
+
+    def told(self) -> list[Problem]:
+        """The problems, and how many more there are."""
+        return [*self.problems, Problem(f"and {self.untold:,} more")] if self.untold else self.problems
 
 
 def read_dataset(path: Path, *, template: Template | None = None, skip_bad: bool = False) -> Dataset:
@@ -124,13 +128,12 @@ def find_form(container: Container, template: Template | None) -> Form | None:
     Raises DataError if there are rows and none has, or the file cannot be read.
     """
     first: tuple[int, dict[str, Any]] | None = None
-    no_objects: list[Problem] = []
+    no_objects = Tally(MOST_PROBLEMS)
     count = 0
     for spot, row in container.rows():
         count += 1
         if not isinstance(row, dict):
-            if first is None:
-                no_objects.append(_not_an_object(container.place(spot), row))
+            no_objects.skip(_not_an_object(row), container.place(spot))
             continue
         for name, keys in KEYS_OF.items():
             if all(key in row for key in keys):
@@ -139,7 +142,7 @@ def find_form(container: Container, template: Template | None) -> Form | None:
     if not count:
         return None
     if first is None:
-        raise DataError.of(no_objects)
+        raise DataError.of(no_objects.told())
     spot, row = first
     if not row:
         raise DataError("expected the keys of an example, found an empty object", where=container.place(spot))
@@ -157,7 +160,7 @@ def format_name(container: Container, form: Form) -> str:
 def _example(row: Any, form: Form) -> Example:
     """The example in one row.  Raises BadRow."""
     if not isinstance(row, dict):
-        raise BadRow([_not_an_object(None, row)])
+        raise _not_an_object(row)
     if row.keys().isdisjoint(form.keys):
         expected = " and ".join(form.keys)
         raise BadRow([Problem(f"expected the keys {expected}, as the other rows have, found {_names(row)}")])
@@ -186,8 +189,8 @@ def notes(files: Collection[tuple[Container, Form]], tally: Tally) -> tuple[str,
     return tuple(found)
 
 
-def _not_an_object(place: str | None, row: Any) -> Problem:
-    return row if isinstance(row, Problem) else Problem(f"expected an object, found {kind_of(row)}", place)
+def _not_an_object(row: Any) -> BadRow:
+    return BadRow([row if isinstance(row, Problem) else Problem(f"expected an object, found {kind_of(row)}")])
 
 
 def _names(row: dict[str, Any]) -> str:

@@ -20,12 +20,9 @@ from alpaca_cli.data.example import Example
 from alpaca_cli.data.files import open_bytes, reason
 from alpaca_cli.errors import DataError, IntegrityError, UsageError
 from alpaca_cli.format.container import BATCH_ROWS, container_of
-from alpaca_cli.format.read import Tally, find_form, format_name, notes, nothing_left, with_way_out
+from alpaca_cli.format.read import MOST_PROBLEMS, Tally, find_form, format_name, notes, nothing_left, with_way_out
 from alpaca_cli.format.shards import find_shards
 from alpaca_cli.format.template import Template
-
-MOST_PROBLEMS = 1_000
-"""Of the rows of a dataset that are told one by one; the others are counted."""
 
 
 class Shard:

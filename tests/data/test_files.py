@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -343,6 +344,33 @@ def test_a_folder_is_replaced_and_what_is_not_of_it_stays(tmp_path: Path) -> Non
     assert sorted(entry.name for entry in path.iterdir()) == ["a", "b", "c", "deep"]
     assert [(path / name).read_text() for name in ("a", "b", "c", "deep/mine")] == ["new", "old", "new", "mine"]
     assert sorted(tmp_path.iterdir()) == [path, tmp_path / "link"]
+
+
+def test_a_process_killed_anywhere_leaves_one_whole_folder(tmp_path: Path) -> None:
+    path = tmp_path / "folder"
+    code = f"""
+from itertools import cycle
+from pathlib import Path
+from alpaca_cli.data.files import write_folder_atomically
+for letter in cycle("ab"):
+    with write_folder_atomically(Path({str(path)!r})) as folder:
+        for name in "xyz":
+            (folder / name).write_text(letter * 1_000)
+    print(flush=True)
+"""
+    delay = random.Random(1)
+    for _ in range(5):
+        with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            time.sleep(delay.uniform(0, 0.03))
+            process.kill()
+
+        whole = [path] if path.exists() else [left for left in tmp_path.iterdir() if left.suffix == ".old"]
+        assert len(whole) == 1
+        assert [(whole[0] / name).read_text() for name in "xyz"] in (["a" * 1_000] * 3, ["b" * 1_000] * 3)
+        for left in tmp_path.iterdir():
+            shutil.rmtree(left)
 
 
 def test_a_file_in_the_place_of_a_folder_stays(tmp_path: Path) -> None:

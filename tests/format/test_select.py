@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alpaca_cli.data.example import Example
+from alpaca_cli.data.jsonl import dumps
 from alpaca_cli.errors import AlpacaError, IntegrityError, UsageError
 from alpaca_cli.format import container, parquet
 from alpaca_cli.format.read import read_dataset
@@ -87,9 +88,10 @@ def test_lines_byte_for_byte(folder: Path, rows: list[Any], choices: list[bool],
 @given(rows=ROWS, choices=CHOICES, indent=st.sampled_from([None, 1, 4]))
 def test_a_list_as_stanford_writes_it(folder: Path, rows: list[Any], choices: list[bool], indent: int | None) -> None:
     path, kept = folder / "list", choices[: len(rows)]
+    rows[0]["half \ud83d"] = "\udc00 \U0001f999\n\u2028\x00"
     path.write_text(json.dumps(rows, indent=indent))
     chosen = [row for row, is_kept in zip(rows, kept, strict=True) if is_kept]
-    assert copied(path, kept).decode() == json.dumps(chosen, indent=4, ensure_ascii=False)
+    assert copied(path, kept).decode() == dumps(chosen, indent=4)
 
 
 @settings(quick, max_examples=25)

@@ -231,6 +231,11 @@ def test_of_many_bad_rows_the_first_are_told_and_the_others_counted(
     with pytest.raises(DataError) as raised:
         list(ShardedDataset(tmp_path / "a.jsonl", skip_bad=True).batches())
     assert str(raised.value.problems[0]) == f"{tmp_path / 'a.jsonl'}: no example is left: every row is bad (3)"
+    put(tmp_path / "a.jsonl", json.dumps([*range(1_002)]))
+    with pytest.raises(DataError) as raised:
+        ShardedDataset(tmp_path / "a.jsonl")
+    assert len(raised.value.problems) == 1_001
+    assert raised.value.problems[-1].message == "and 2 more"
 
 
 def test_what_is_no_dataset_is_told_before_any_work(tmp_path: Path) -> None:
