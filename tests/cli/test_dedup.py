@@ -27,7 +27,7 @@ def test_a_near_duplicate_is_dropped_and_reported(alpaca: Alpaca, dataset: Path)
     assert dropped == {
         "row": 2,
         "place": f"{dataset}[2]",
-        "instruction": rows[2]["instruction"],
+        "text": rows[2]["instruction"],
         "repeats_place": f"{dataset}[0]",
         "repeats": rows[0]["instruction"],
         "score": scorer.score(rows[0]["instruction"], rows[2]["instruction"])["rougeL"].fmeasure,
@@ -79,7 +79,7 @@ def test_the_unicode_tokenizer_sees_other_scripts(alpaca: Alpaca) -> None:
 
     assert (rouge.json["kept"], unicode.json["kept"]) == (3, 2)
     assert (rouge.json["wordless"], unicode.json["wordless"]) == (3, 0)
-    assert "3 of 3 instructions have no word that the tokenizer sees" in rouge.err
+    assert "3 of 3 texts have no word that the tokenizer sees" in rouge.err
 
 
 @pytest.mark.parametrize(
