@@ -9,13 +9,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from alpaca_cli.data.example import Example, text_problem
 from alpaca_cli.data.jsonl import kind_of
 from alpaca_cli.errors import Problem
 from alpaca_cli.format.row import BadRow, count_of, refused_keys, shown
-from alpaca_cli.format.template import Template, alpaca_template
+
+if TYPE_CHECKING:
+    from alpaca_cli.format.template import Template
 
 JOINT = "\n\nInput:\n"
 """What stands between instruction and input in a user's message."""
@@ -216,7 +218,13 @@ def form_of(name: str, template: Template | None) -> Form:
     if name == SHAREGPT.name:
         return SHAREGPT
     if name == PromptCompletion.name:
-        return PromptCompletion(template or alpaca_template())
+        return PromptCompletion(template or _shipped())
     if name == Text.name:
-        return Text(template or alpaca_template())
+        return Text(template or _shipped())
     return FIELDS
+
+
+def _shipped() -> Template:
+    from alpaca_cli.format.template import alpaca_template  # noqa: PLC0415  (it brings pydantic, 0.1 s that few need)
+
+    return alpaca_template()

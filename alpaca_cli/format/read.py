@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from alpaca_cli.data.example import Example
 from alpaca_cli.data.files import read_bytes
@@ -17,7 +17,9 @@ from alpaca_cli.format.container import Container, container_of, hint_to_unwrap
 from alpaca_cli.format.dataset import Dataset
 from alpaca_cli.format.form import FIELDS, KEYS_OF, Form, form_of
 from alpaca_cli.format.row import BadRow, count_of, refused_keys, shown
-from alpaca_cli.format.template import Template
+
+if TYPE_CHECKING:
+    from alpaca_cli.format.template import Template
 
 MOST_PROBLEMS = 1_000
 """That are told one by one where a dataset is too large to hold all of its problems; the others are counted."""

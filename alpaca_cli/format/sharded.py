@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,9 @@ from alpaca_cli.errors import DataError, IntegrityError, UsageError
 from alpaca_cli.format.container import BATCH_ROWS, container_of
 from alpaca_cli.format.read import MOST_PROBLEMS, Tally, find_form, format_name, notes, nothing_left, with_way_out
 from alpaca_cli.format.shards import find_shards
-from alpaca_cli.format.template import Template
+
+if TYPE_CHECKING:
+    from alpaca_cli.format.template import Template
 
 
 class Shard:

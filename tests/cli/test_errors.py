@@ -52,7 +52,11 @@ def test_bad_paths_are_named(alpaca: Alpaca, dataset: Path, command: str) -> Non
     Path("folder").mkdir()
     cases: list[tuple[object, object, str]] = [
         ("data.jsn", "new", "data.jsn: no such dataset"),
-        ("folder", "new", "folder: expected a dataset, found a directory"),
+        (
+            "folder",
+            "new",
+            f"folder: {'no dataset in this folder' if command == 'dedup' else 'expected a dataset, found a directory'}",
+        ),
         (dataset, "there.json", "there.json: output exists"),
         (dataset, "folder", "folder: expected a file to write, found a directory"),
         (dataset, "there.json/new", "there.json is not a directory"),
