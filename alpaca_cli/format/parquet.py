@@ -22,7 +22,8 @@ UNREAD = object()
 
 _SCHEMA = pa.schema([(name, pa.string()) for name in COLUMNS])
 _ROW_GROUP = 100_000  # rows: a reader that streams holds one group at a time
-_READ_BYTES = 1 << 20  # at a time: without a limit all pages of a column in a row group are held
+# At a time.  Without it all pages of a column in a row group would be held; with `pre_buffer`, the whole file.
+_READ_BYTES = 1 << 20
 
 
 @contextmanager
@@ -31,7 +32,7 @@ def opened_table(open_: Callable[[], IO[bytes]], path: Path) -> Iterator[pq.Parq
     try:
         with (
             open_() as stream,
-            pq.ParquetFile(stream, page_checksum_verification=True, buffer_size=_READ_BYTES) as file,
+            pq.ParquetFile(stream, page_checksum_verification=True, buffer_size=_READ_BYTES, pre_buffer=False) as file,
         ):
             names: list[str] = file.schema_arrow.names
             if twice := [name for name in names if names.count(name) > 1]:
