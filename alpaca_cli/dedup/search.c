@@ -6,7 +6,8 @@
    - Prefix (Chaudhuri et al. 2006; Bayardo et al. 2007): sort each row's words rare first.  If two rows have L words in
      common, the rarest common one is among the first m - L + 1 of the one and the first n - L + 1 of the other.  A row
      is filed under these words only, and looked for under these words only.
-   - Position (Xiao et al. 2008): what is in common begins at that word, so L <= min(what is left of each).
+   - Position (Xiao et al. 2008): what is in common begins at that word, so L <= min(what is left of each).  Of a word
+     that many rows have, the rows are filed by their length: those too long or too short are not looked at.
    - Bag: a row's words set bits in a word of 64 and one of 256; each bit set here and not there is a word not shared.
    - What is left is counted by the bit-parallel LCS of Hyyrö 2004, 64 words of a row at once.
 
@@ -24,6 +25,8 @@
 #define LONG_ROW UINT16_MAX /* a posting's lengths end here: longer ones are looked up */
 #define TABLE 512           /* least(m, n) is kept for m, n below this */
 #define WIDE 4              /* words of 64 bits of the second bag */
+#define MANY 32             /* rows under a word, from which on they are filed by length */
+#define CLASSES 64          /* of length: one for each below 8, then eight from a power of two to the next */
 
 static unsigned ones(uint64_t x) {
     x -= (x >> 1) & UINT64_C(0x5555555555555555);
@@ -69,9 +72,10 @@ typedef struct {
     uint16_t rest;   /* words of it, rare first, from this one to the last, up to LONG_ROW */
 } Posting;
 
-typedef struct {
-    Posting *postings;
+typedef struct List {
+    Posting *postings; /* rows ascending */
     uint32_t count, room;
+    struct List *by_class; /* CLASSES lists instead of postings, or NULL */
 } List;
 
 typedef struct {
@@ -85,7 +89,7 @@ typedef struct {
     uint64_t num_slots;
     List *lists;
     uint64_t num_lists, lists_room;
-    uint64_t posted; /* room for postings in all lists */
+    uint64_t num_bytes; /* of all postings */
 } Index;
 
 typedef struct {
@@ -140,7 +144,11 @@ static uint64_t bags_of(const uint64_t *codes, uint64_t count, uint64_t wide[WID
 
 PUBLIC void index_free(Index *x) {
     if (!x) return;
-    for (uint64_t i = 0; i < x->num_lists; i++) free(x->lists[i].postings);
+    for (uint64_t i = 0; i < x->num_lists; i++) {
+        free(x->lists[i].postings);
+        for (int c = 0; x->lists[i].by_class && c < CLASSES; c++) free(x->lists[i].by_class[c].postings);
+        free(x->lists[i].by_class);
+    }
     free(x->lists);
     free(x->keys);
     free(x->list_of);
@@ -217,6 +225,45 @@ static int index_grow(Index *x) {
     return 0;
 }
 
+/* Ascending with n; lengths of LONG_ROW and more are all of the last class. */
+static int class_of(uint64_t n) {
+    if (n < 8) return (int)n;
+    int power = 3;
+    while (power < 10 && n >> (power + 1)) power++;
+    if (n >> (power + 1)) return CLASSES - 1;
+    int class = 8 + (power - 3) * 8 + (int)((n - (UINT64_C(1) << power)) >> (power - 3));
+    return class < CLASSES ? class : CLASSES - 1;
+}
+
+static int append(Index *x, List *list, Posting posting) {
+    if (list->count == list->room) {
+        uint32_t room = list->room ? list->room + list->room / 2 + 1 : 1;
+        Posting *grown = realloc(list->postings, room * sizeof *grown);
+        if (!grown) return -1;
+        x->num_bytes += (room - list->room) * sizeof *grown;
+        list->postings = grown;
+        list->room = room;
+    }
+    list->postings[list->count++] = posting;
+    return 0;
+}
+
+static int split_by_class(Index *x, List *list) {
+    List *by_class = calloc(CLASSES, sizeof *by_class);
+    if (!by_class) return -1;
+    for (uint32_t i = 0; i < list->count; i++)
+        if (append(x, &by_class[class_of(list->postings[i].length)], list->postings[i])) {
+            for (int c = 0; c < CLASSES; c++) free(by_class[c].postings);
+            free(by_class);
+            return -1;
+        }
+    free(list->postings);
+    x->num_bytes += CLASSES * sizeof *by_class;
+    x->num_bytes -= list->room * sizeof *list->postings;
+    *list = (List){NULL, 0, 0, by_class};
+    return 0;
+}
+
 static int file_under(Index *x, uint64_t code, Posting posting) {
     uint64_t slot = slot_of(x, code);
     if (x->list_of[slot] == NONE) {
@@ -230,16 +277,8 @@ static int file_under(Index *x, uint64_t code, Posting posting) {
         }
     }
     List *list = &x->lists[x->list_of[slot]];
-    if (list->count == list->room) {
-        uint32_t room = list->room ? list->room + list->room / 2 + 1 : 1;
-        Posting *grown = realloc(list->postings, room * sizeof *grown);
-        if (!grown) return -1;
-        x->posted += room - list->room;
-        list->postings = grown;
-        list->room = room;
-    }
-    list->postings[list->count++] = posting;
-    return 0;
+    if (list->count == MANY && split_by_class(x, list)) return -1;
+    return append(x, list->by_class ? &list->by_class[class_of(posting.length)] : list, posting);
 }
 
 /* The row's words, rare first; how many of them are its prefix is returned, 0 if it can be over the threshold with no
@@ -421,6 +460,63 @@ static int take(Query *q, Scratch *s, uint32_t row, double score) {
     return 0;
 }
 
+/* A row that asks, and what of it holds for every list that it looks through. */
+typedef struct {
+    const uint64_t *codes;
+    uint64_t m, bag, wide[WIDE];
+    const uint16_t *least_of;
+    int has_table;
+} Asking;
+
+/* Looks at the rows under one word, behind which `rest` words of the asking row are left.  1 if no other row is wanted. */
+static int look_through(const Index *x, Scratch *s, Asking *a, const List *list, uint64_t rest, Query *q) {
+    uint64_t m = a->m;
+    uint32_t at = 0;
+    if (q->from) { /* the first posting of a row from there on */
+        uint32_t high = list->count;
+        while (at < high) {
+            uint32_t middle = at + (high - at) / 2;
+            if (list->postings[middle].row < q->from) at = middle + 1;
+            else high = middle;
+        }
+    }
+    for (; at < list->count; at++) {
+        const Posting *p = &list->postings[at];
+        uint32_t row = p->row;
+        if (row >= q->before) break;
+        uint64_t n = p->length, least;
+        if (a->least_of && n < TABLE) {
+            least = a->least_of[n];
+        } else {
+            if (n == LONG_ROW) n = x->starts[row + 1] - x->starts[row];
+            least = least_common(x->threshold, m, n);
+            if (least > m || least > n) continue;
+        }
+        if (rest < least || (p->rest < least && p->rest != LONG_ROW)) continue;
+        if (ones(a->bag & ~p->bag) + least > m || ones(p->bag & ~a->bag) + least > n) continue;
+        if (s->stamps[row] == s->stamp) continue;
+        s->stamps[row] = s->stamp;
+        uint64_t here = 0, there = 0;
+        for (int w = 0; w < WIDE; w++) {
+            here += ones(a->wide[w] & ~x->wide[row][w]);
+            there += ones(x->wide[row][w] & ~a->wide[w]);
+        }
+        if (here + least > m || there + least > n) continue;
+        if (q->kind == BEST && q->number != NONE) {
+            uint64_t most = m - here < n - there ? m - here : n - there;
+            if (f_measure(most, m, n) < q->score) continue;
+        }
+        if (!a->has_table && table_of(s, a->codes, m)) return -1;
+        a->has_table = 1;
+        s->counted++;
+        const uint64_t *others = x->codes + x->starts[row];
+        if (s->num_blocks > 1 && common_words(s, others, n) < least) continue;
+        uint64_t lcs = lcs_with(s, m, others, n);
+        if (lcs >= least && take(q, s, row, f_measure(lcs, m, n))) return 1;
+    }
+    return 0;
+}
+
 static int ask(const Index *x, Scratch *s, const uint64_t *codes, uint64_t m, Query *q) {
     q->number = NONE;
     q->score = 0.0;
@@ -430,58 +526,24 @@ static int ask(const Index *x, Scratch *s, const uint64_t *codes, uint64_t m, Qu
     if (prefix <= 0) return (int)prefix;
     if (new_stamp(s, x->num_rows)) return -1;
     if (q->kind == LOWEST && reserve((void **)&s->hits, &s->hits_room, q->limit, sizeof *s->hits)) return -1;
-    const uint16_t *least_of = least_for(s, x->threshold, m);
-    uint64_t wide[WIDE], bag = bags_of(codes, m, wide);
-    int has_table = 0;
+    Asking a = {.codes = codes, .m = m, .least_of = least_for(s, x->threshold, m)};
+    a.bag = bags_of(codes, m, a.wide);
+    int shortest = class_of((uint64_t)(m - (uint64_t)prefix)); /* other rows hold m - prefix + 1 words or more */
     for (int64_t i = 0; i < prefix; i++) {
         uint64_t code = s->sorted[i], rest = m - (uint64_t)i;
         if ((i && s->sorted[i - 1] == code) || !belongs(code, x->part, x->parts)) continue;
         uint32_t number = x->list_of[slot_of(x, code)];
         if (number == NONE) continue;
         const List *list = &x->lists[number];
-        uint32_t at = 0;
-        if (q->from) { /* the first posting of a row from there on */
-            uint32_t high = list->count;
-            while (at < high) {
-                uint32_t middle = at + (high - at) / 2;
-                if (list->postings[middle].row < q->from) at = middle + 1;
-                else high = middle;
-            }
+        int found = 0;
+        if (!list->by_class) {
+            found = look_through(x, s, &a, list, rest, q);
+        } else { /* t (m + n) / 2 < L <= rest */
+            int longest = class_of((uint64_t)(2 * (double)rest / x->threshold - (double)m) + 1);
+            for (int c = shortest; c <= longest && !found; c++)
+                if (list->by_class[c].count) found = look_through(x, s, &a, &list->by_class[c], rest, q);
         }
-        for (; at < list->count; at++) {
-            const Posting *p = &list->postings[at];
-            if (p->row >= q->before) break;
-            uint64_t n = p->length, least;
-            if (least_of && n < TABLE) {
-                least = least_of[n];
-            } else {
-                if (n == LONG_ROW) n = x->starts[p->row + 1] - x->starts[p->row];
-                least = least_common(x->threshold, m, n);
-                if (least > m || least > n) continue;
-            }
-            if (rest < least || (p->rest < least && p->rest != LONG_ROW)) continue;
-            if (ones(bag & ~p->bag) + least > m || ones(p->bag & ~bag) + least > n) continue;
-            uint32_t row = p->row;
-            if (s->stamps[row] == s->stamp) continue;
-            s->stamps[row] = s->stamp;
-            uint64_t here = 0, there = 0;
-            for (int w = 0; w < WIDE; w++) {
-                here += ones(wide[w] & ~x->wide[row][w]);
-                there += ones(x->wide[row][w] & ~wide[w]);
-            }
-            if (here + least > m || there + least > n) continue;
-            if (q->kind == BEST && q->number != NONE) {
-                uint64_t most = m - here < n - there ? m - here : n - there;
-                if (f_measure(most, m, n) < q->score) continue;
-            }
-            if (!has_table && table_of(s, codes, m)) return -1;
-            has_table = 1;
-            s->counted++;
-            const uint64_t *others = x->codes + x->starts[row];
-            if (s->num_blocks > 1 && common_words(s, others, n) < least) continue;
-            uint64_t lcs = lcs_with(s, m, others, n);
-            if (lcs >= least && take(q, s, row, f_measure(lcs, m, n))) return 0;
-        }
+        if (found) return found < 0 ? -1 : 0;
     }
     return 0;
 }
@@ -492,7 +554,7 @@ PUBLIC uint64_t index_length(const Index *x) { return x->num_rows; }
 
 /* What it takes of memory, but for what the allocator adds. */
 PUBLIC uint64_t index_num_bytes(const Index *x) {
-    return x->posted * sizeof(Posting) + x->num_slots * (sizeof *x->keys + sizeof *x->list_of) +
+    return x->num_bytes + x->num_slots * (sizeof *x->keys + sizeof *x->list_of) +
            x->lists_room * sizeof *x->lists + x->codes_room * sizeof *x->codes +
            x->starts_room * sizeof *x->starts + x->wide_room * sizeof *x->wide;
 }
