@@ -26,6 +26,7 @@ from rapidfuzz.process import cdist
 from alpaca_cli.dedup.rouge import f_measure
 
 LANES, MOST_WORDS = 32, 64  # of `scores.c`: texts at a time, and words of each
+MOST_THREADS = 16  # each holds LANES bytes for every text
 BLOCK = 1024  # consecutive texts, of which those of like length are counted together
 _END, _OTHER_WORD, _FIRST_WORD = 0, 1, 2  # bytes
 _WORDS_OF_A_GROUP = 256 - _FIRST_WORD
@@ -86,8 +87,8 @@ class Scores:
     """The scores of texts, numbered from 0, with those before them.
 
     `codes`: of the words of all texts, in order, the same small number from 0 for the same word; `starts`: where each
-    text begins there, and the end.  Both cores of a machine are used, or all.  Cost: 3 ns a pair of 22 words on one
-    core; 20 ns where nothing was compiled.
+    text begins there, and the end.  All cores are used.  Cost: 3 ns a pair of texts of 22 words on one core;
+    20 ns where nothing was compiled.
     """
 
     def __init__(self, codes: npt.NDArray[np.uint32], starts: npt.NDArray[np.int64]) -> None:
@@ -109,7 +110,7 @@ class Scores:
 
     def nearest(self, begin: int, end: int, count: int) -> Iterator[Nearest]:
         """For each text from number `begin` to before `end`: the `count` nearest before it, or all if they are less."""
-        with ThreadPoolExecutor(os.cpu_count()) as threads:
+        with ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_THREADS)) as threads:
             ahead = deque[list[Future[_Found]]]()
             for first in range(begin, end, BLOCK):
                 groups = self._groups(first, min(first + BLOCK, end))
@@ -122,14 +123,14 @@ class Scores:
     def _groups(self, begin: int, end: int) -> Iterator[_Group]:
         """Which texts to count together; each text once."""
         lengths = self._lengths[begin:end]
-        order = begin + np.argsort(lengths, kind="stable")
+        order = begin + np.argsort(lengths, kind="stable").astype(np.int64)
         num_short = int(np.count_nonzero(lengths <= MOST_WORDS)) if LIBRARY is not None else 0
         for first in range(0, num_short, LANES):
             yield _Group(order[first : min(first + LANES, num_short)], is_short=True)
         group, words = list[int](), set[int]()
         for number in np.sort(order[num_short:]).tolist():
             own = set(self._codes[self._starts[number] : self._starts[number + 1]].tolist())
-            if group and len(words | own) > _WORDS_OF_A_GROUP:
+            if group and (len(group) == LANES or len(words | own) > _WORDS_OF_A_GROUP):
                 yield _Group(np.array(group), is_short=False)
                 group, words = [], set()
             group.append(number)
