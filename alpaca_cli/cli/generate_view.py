@@ -72,6 +72,10 @@ class View:
         self._begin()
         self._ticker.show(f"reading the journal: {done:,} of {counted(count, 'completion')}")
 
+    def comparing(self, done: int, count: int) -> None:
+        """The dataset is written, and how near each example is to those before it is being found out."""
+        self._ticker.show(f"comparing each example with all before it: {done:,} of {counted(count, 'example')}")
+
     def plan(self, plan: Plan) -> None:
         """What is about to be asked and what it will cost, in a line; of the rehearsal, which is free, nothing."""
         self._begin()

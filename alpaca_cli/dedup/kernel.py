@@ -1,4 +1,4 @@
-"""The compiled inner loops (`search.c`, `vocabulary.c`), if they were built when this package was installed.
+"""The compiled inner loops (`*.c` in this folder), if they were built when this package was installed.
 
 Called through ctypes, which lets go of Python's lock: threads search on all cores.  Without them `plain` does the same,
 slower; `LIBRARY` is then None.
@@ -42,6 +42,8 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "index_has_near": (_INT, [_POINTER, _POINTER, *_ROWS, _POINTER, _POINTER]),
     "index_nearest": (_INT, [_POINTER, _POINTER, *_ROWS, _POINTER, _POINTER, _POINTER]),
     "index_near": (_INT, [_POINTER, _POINTER, *_ROWS, _POINTER, _LONG, _POINTER, _POINTER]),
+    "scores_lcs": (_INT, [_POINTER, _POINTER, _LONG, _POINTER, _LONG, _LONG, _POINTER]),
+    "scores_nearest": (None, [_POINTER, _LONG, *[_POINTER] * 2, _LONG, *[_POINTER] * 2, *[_LONG] * 2, *[_POINTER] * 3]),
     "index_parts": (_INT, [ctypes.c_double, _POINTER, *_ROWS, _LONG, _POINTER, _POINTER]),
 }
 

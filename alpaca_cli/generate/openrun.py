@@ -84,7 +84,7 @@ class OpenRun:
         """Write everything that is derived from the journal."""
         self.journal.sync()  # what a report counts must be there after a power failure too
         told = about(self.origin, self.recipe, self.at, replay.used, self.ledger)
-        return self._result(self.folder.write_outputs(replay, told))
+        return self._result(self.folder.write_outputs(replay, told, self.listener.comparing))
 
     def _result(self, report: dict[str, Any]) -> Result:
         if note := write_card(self.folder.path, report, self.recipe, self.inputs):

@@ -47,6 +47,7 @@ _HEADING = re.compile(
          ) \s*""",
     re.IGNORECASE | re.VERBOSE,
 )
+_INDENTED = re.compile(r"\n+[^\S\n]")
 _LONE_NUMBER = re.compile(r"\s*(\d{1,4})[.)]\s*")
 _CUT_REASONS = frozenset({"length", "max_tokens", "model_length", "content_filter"})
 _THOUGHT = re.compile(r"\A(?:.*?</think>|\s*<think>.*)", re.DOTALL)  # some servers leave a model's reasoning in
@@ -95,7 +96,9 @@ def parse(text: str, *, next_number: int, finish_reason: str | None) -> list[Tas
     Where finish_reason says that the answer was cut, the last task is truncated, unless a separator shows that it was
     complete.
     """
-    text = _THOUGHT.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if "think>" in text:
+        text = _THOUGHT.sub("", text)
     first = _LABEL.search(text)
     if first and first["name"].lower() != "instruction":
         text = f"{next_number}. Instruction: {text}"
@@ -230,7 +233,7 @@ def _between(text: str, label: _Label, following: _Label | None) -> str:
     body = text[label.end : following.start if following else len(text)].rstrip()
     if label.name == "output":
         body = _without_separator(body)
-    if re.match(r"\n+[^\S\n]", body):  # a text below its label may be indented like it
+    if _INDENTED.match(body):  # a text below its label may be indented like it
         body = dedent(body)
     body = body.strip()
     if label.open_mark and body.endswith(label.open_mark):

@@ -54,6 +54,9 @@ class Listener(Protocol):
     def replaying(self, done: int, count: int) -> None:
         """Of `count` completions in the journal, `done` have been looked at again."""
 
+    def comparing(self, done: int, count: int) -> None:
+        """Of `count` accepted examples, `done` have been compared with all before them, as their provenance says."""
+
     def plan(self, plan: Plan) -> None:
         """What is about to be asked, before anything is."""
 

@@ -163,8 +163,8 @@ def _compared(folder: Path, old: Replay, new: Replay, *, is_written: bool, notes
 
 def _rows(replay: Replay) -> dict[tuple[int, int], str]:
     """The accepted instructions by where they stand in the journal: number of the request, and place in its answer."""
-    pairs = zip(replay.provenance, replay.accepted, strict=True)
-    return {(origin.k, origin.position): example.instruction for origin, example in pairs}
+    pairs = zip(replay.places, replay.accepted, strict=True)
+    return {place: example.instruction for place, example in pairs}
 
 
 def _changes(

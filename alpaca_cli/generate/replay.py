@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from alpaca_cli.data.example import Example, SeedTask
@@ -22,7 +22,6 @@ NOT_NOVEL = "not_novel"
 DEFECTS = ("malformed", "truncated")
 REASONS = (*DEFECTS, *RULES, NOT_NOVEL)
 NUM_MOST_SIMILAR = 10  # Source: stanford_alpaca generate_instruction.py L190-192
-SCORED_AT_ONCE = 128  # accepted tasks: most of what they can save each other, and under 0.1 s in a pool of 52,000
 
 
 @dataclass(frozen=True)
@@ -64,19 +63,14 @@ class Replay:
     num_barren: int = 0
     """How many of the last completions, in a row, gave no accepted task."""
 
+    places: list[tuple[int, int]] = field(default_factory=list)
+    """Of each accepted task the k of its completion, and its position there."""
+
     def __post_init__(self) -> None:
         self._waiting: dict[int, Completion] = {}
-        self._origins: list[tuple[int, int]] = []  # k and position of each accepted task
-        self._provenance: list[Provenance] = []  # of the first of these
         self._pool_texts = [task.example.instruction for task in self.seed_tasks]
         self._pool = Pool(self.recipe.novelty.tokenizer)
         self._pool.extend(self._pool_texts)
-
-    @property
-    def provenance(self) -> list[Provenance]:
-        """Of each accepted task; that of the last ones is computed when it is asked for."""
-        self._score()
-        return self._provenance
 
     @property
     def is_done(self) -> bool:
@@ -105,6 +99,17 @@ class Replay:
         while not self.is_done and self.next_k in self._waiting:
             self._look_at(self._waiting.pop(self.next_k))
 
+    def provenance(self) -> Iterator[Provenance]:
+        """Of each accepted task so far.
+
+        Each is compared here with all before it, which may take seconds: so ask once, when it is to be written.
+        """
+        begin, end = len(self.seed_tasks), len(self._pool)
+        found = self._pool.neighbours(begin, end, NUM_MOST_SIMILAR)
+        for (k, position), neighbours in zip(self.places[: end - begin], found, strict=True):
+            similar = {self._pool_texts[each.number]: round(each.score, 6) for each in neighbours.nearest}
+            yield Provenance(k, position, similar, round(neighbours.mean, 6))
+
     def _look_at(self, completion: Completion) -> None:
         self.used.append(completion)
         before = len(self.accepted)
@@ -132,14 +137,4 @@ class Replay:
             return
         self.accepted.append(task.example)
         self._pool_texts.append(task.example.instruction)
-        self._origins.append((k, task.position))
-        if len(self._origins) - len(self._provenance) >= SCORED_AT_ONCE:
-            self._score()
-
-    def _score(self) -> None:
-        begin = len(self.seed_tasks) + len(self._provenance)
-        end = len(self.seed_tasks) + len(self._origins)
-        found = self._pool.neighbours(begin, end, NUM_MOST_SIMILAR)
-        for (k, position), neighbours in zip(self._origins[len(self._provenance) :], found, strict=True):
-            similar = {self._pool_texts[each.number]: round(each.score, 6) for each in neighbours.nearest}
-            self._provenance.append(Provenance(k, position, similar, round(neighbours.mean, 6)))
+        self.places.append((k, task.position))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf, NonNegativeInt, ValidationError
@@ -12,6 +12,8 @@ from alpaca_cli.data.journal import GIVEN_UP, Completion
 from alpaca_cli.generate.prompt import RequestMaker
 from alpaca_cli.generate.replay import REASONS, Replay
 from alpaca_cli.generate.server import BYTES_PER_TOKEN
+
+PROGRESS_ROWS = 256  # between two words of progress
 
 
 def report(replay: Replay, maker: RequestMaker) -> dict[str, Any]:
@@ -59,9 +61,11 @@ def estimated_tokens(completions: Iterable[Completion], maker: RequestMaker) -> 
     return tokens
 
 
-def provenance_rows(replay: Replay) -> Iterator[dict[str, Any]]:
-    """For each accepted example where it comes from."""
-    for row, origin in enumerate(replay.provenance):
+def provenance_rows(replay: Replay, on_progress: Callable[[int, int], None]) -> Iterator[dict[str, Any]]:
+    """For each accepted example where it comes from; `on_progress` hears of rows done and rows in all."""
+    for row, origin in enumerate(replay.provenance()):
+        if row % PROGRESS_ROWS == 0:
+            on_progress(row, len(replay.accepted))
         yield {
             "row": row,
             "request": origin.k,

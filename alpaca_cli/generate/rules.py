@@ -66,6 +66,7 @@ _MAKE_VISIBLE = re.compile(
     rf"|^(?:embody|replace)\b.* (?:in|with) an?{_WORD}{{0,2}} {_VISIBLE}\b{_ITSELF}",
     re.IGNORECASE,
 )
+_A_VISIBLE = re.compile(rf" {_VISIBLE}")  # in lower case; part of all that _MAKE_VISIBLE and _LOOK_AT find
 _DRAW = re.compile(
     r"^(?:please )?(?:draw|sketch|paint)\b(?! (?:up|on|upon|from|out|attention|(?:a |an |the |your |some |any )?"
     r"(?:[\w-]+ ){0,2}(?:conclusions?|inferences?|comparisons?|parallels?|distinctions?|lessons?|analog(?:y|ies)|verbal"
@@ -108,6 +109,8 @@ _GIVEN_ELSEWHERE = re.compile(
     r"(?:below|above|provided|given|shown)\b",
     re.IGNORECASE,
 )
+_IN_ATTACHED = ("attach", "open", "link", "loaded")  # one of them is part of all that it finds
+_IN_GIVEN_ELSEWHERE = ("below", "above", "provided", "given", "shown")
 _LEAST_WORDS_OF_A_TEXT = 12  # an input of so many words may be the thing itself
 # An input that only names what should stand there: [Image of a logo], <link to flag>, (insert article).
 _PLACEHOLDER = re.compile(
@@ -201,20 +204,26 @@ def _repeats_input(example: Example, _: RuleSettings) -> bool:
 
 def _asks_for_picture(example: Example, _: RuleSettings) -> bool:
     text = example.instruction
-    is_asked = any(pattern.search(text) for pattern in (_MAKE_VISIBLE, _DRAW)) or _SHOWS_PICTURE.search(example.output)
+    may_name = not text.isascii() or _A_VISIBLE.search(text.lower()) is not None  # the other searches are slow
+    is_asked = (may_name and _MAKE_VISIBLE.search(text)) or _DRAW.search(text) or _SHOWS_PICTURE.search(example.output)
     if not is_asked:
-        described = len(_URL.sub("", example.input).split()) >= _LEAST_WORDS_OF_A_DESCRIPTION
-        if described or not _LOOK_AT.search(text):
+        if not may_name or not _LOOK_AT.search(text):
+            return False
+        if len(_URL.sub("", example.input).split()) >= _LEAST_WORDS_OF_A_DESCRIPTION:
             return False
     is_table = example.output.count("|") >= 4 and re.search(r"\bcharts?\b", text, re.IGNORECASE)
     return not is_table and not _AS_TEXT.search(text)
 
 
 def _has_attachment(example: Example, _: RuleSettings) -> bool:
-    words = len(example.input.split())
+    text, words = example.instruction, len(example.input.split())
     return (
-        _ATTACHED.search(example.instruction) is not None
-        or (_GIVEN_ELSEWHERE.search(example.instruction) is not None and words < _LEAST_WORDS_OF_A_TEXT)
+        (_may_hold(text, _IN_ATTACHED) and _ATTACHED.search(text) is not None)
+        or (
+            words < _LEAST_WORDS_OF_A_TEXT
+            and _may_hold(text, _IN_GIVEN_ELSEWHERE)
+            and _GIVEN_ELSEWHERE.search(text) is not None
+        )
         or (_PLACEHOLDER.fullmatch(example.input.strip()) is not None and words <= _MOST_WORDS_OF_A_PLACEHOLDER)
     )
 
@@ -232,6 +241,12 @@ def _has_url(example: Example, _: RuleSettings) -> bool:
 def _has_label(example: Example, _: RuleSettings) -> bool:
     texts = (example.instruction, example.input, example.output)
     return any(":" in text and _ANOTHER_LABEL.search(text) is not None for text in texts)  # the search is slow
+
+
+def _may_hold(text: str, parts: tuple[str, ...]) -> bool:
+    """A quick look before a slow search, in any case, for what has one of `parts` in it."""
+    lower = text.lower()
+    return any(part in lower for part in parts) or not text.isascii()  # whose letters have other ways to be equal
 
 
 def _normal(text: str) -> str:

@@ -18,7 +18,7 @@ README.md              the dataset's card, made of the report; README.generated.
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -94,16 +94,22 @@ class RunFolder:
         is_whole = found.get("sha256") == {ANSWERS: _digest(completions[k] for k in range(used)), **sums}
         return found if is_whole else None
 
-    def write_outputs(self, replay: Replay, about: Mapping[str, Any]) -> dict[str, Any]:
+    def write_outputs(
+        self,
+        replay: Replay,
+        about: Mapping[str, Any],
+        on_progress: Callable[[int, int], None] = lambda *_: None,
+    ) -> dict[str, Any]:
         """Write the derived files, each whole or not at all; the report, which says how many there are, comes last.
 
-        `about` becomes the report's part `run`: what two runs of one recipe need not share.  Returns the report.
+        `about` becomes the report's part `run`: what two runs of one recipe need not share.  `on_progress` hears of
+        examples whose provenance is known, and of examples in all.  Returns the report.
         """
         (self.path / REPORT).unlink(missing_ok=True)  # else, after a kill, it would count what is no more
         with write_atomically(self.path / DATASET) as stream:
             # Stanford's bytes: a list, indent 4, without a final newline (utils.py L161-171); but text unescaped.
             stream.write(dumps([example.as_dict() for example in replay.accepted], indent=4).encode("utf-8"))
-        write_jsonl(self.path / PROVENANCE, provenance_rows(replay))
+        write_jsonl(self.path / PROVENANCE, provenance_rows(replay, on_progress))
         write_jsonl(self.path / REFUSED, refused_rows(replay))
         sums = {name: sha256(read_bytes(self.path / name)) for name in _MADE}
         whole = {**report(replay, self.maker), "sha256": {ANSWERS: _digest(replay.used), **sums}, "run": {**about}}

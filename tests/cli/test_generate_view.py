@@ -86,3 +86,16 @@ def test_the_command_with_another_limit(monkeypatch: pytest.MonkeyPatch, words: 
     monkeypatch.setattr("sys.argv", ["alpaca", *words])
 
     assert command_line({"sk-12345678": "KEY", "sk": "SHORT"}, {"--max-cost": "2"}) == command
+
+
+def test_what_takes_long_at_the_beginning_and_the_end_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[str] = []
+    monkeypatch.setattr(screen.Ticker, "show", lambda _, line: found.append(line))
+    with View("generate", RECIPE, Path("r"), {}) as view:
+        view.replaying(2000, 5765)
+        view.comparing(2560, 52000)
+
+    assert found == [
+        "reading the journal: 2,000 of 5,765 completions",
+        "comparing each example with all before it: 2,560 of 52,000 examples",
+    ]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alpaca_cli.dedup import pool as pool_module
+from alpaca_cli.dedup import kernel, plain
 from alpaca_cli.dedup.pool import Match, Neighbours, Pool
 from alpaca_cli.dedup.rouge import TOKENIZERS
 
@@ -111,11 +111,9 @@ def test_any_run_of_texts_can_be_scored_at_any_time(texts: list[str], data: st.D
 
 
 @settings(deadline=None)
-@given(st.lists(TEXTS, max_size=14), st.integers(1, 12), st.integers(1, 4))
-def test_the_nearest_and_the_mean_are_those_of_a_slow_computation(texts: list[str], count: int, column: int) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pool_module, "_COLUMN", column)
-        found = list(filled(*texts).neighbours(0, len(texts), count))
+@given(st.lists(TEXTS, max_size=14), st.integers(1, 12))
+def test_the_nearest_and_the_mean_are_those_of_a_slow_computation(texts: list[str], count: int) -> None:
+    found = list(filled(*texts).neighbours(0, len(texts), count))
     for neighbours, expected in zip(found, slow_scores(texts), strict=True):
         order = sorted(range(len(expected)), key=lambda number: (-expected[number], number))[:count]
         assert neighbours.nearest == tuple(Match(number, expected[number]) for number in order)
@@ -128,8 +126,8 @@ def test_words_beyond_the_code_points_are_compared_all_the_same(
     texts: list[str], code_points: int, threshold: float
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pool_module, "_CODE_POINTS", code_points)
-        patch.setattr(pool_module, "_WORDS_OF_A_GROUP", 2)
+        patch.setattr(kernel, "LIBRARY", None)
+        patch.setattr(plain, "_CODE_POINTS", code_points)
         pool, kept = filled(), list[str]()
         for text in texts:
             expected = [slow_f(text, other) for other in kept]
@@ -175,15 +173,6 @@ def test_texts_of_more_than_a_machine_word_are_exact() -> None:
 def test_counts_beyond_a_byte_are_exact() -> None:
     texts = ["a " * 255, "a " * 256, "a " * 300, "a b " * 300]
     assert scores(filled(*texts)) == slow_scores(texts)
-
-
-def test_a_table_of_scores_holds_what_the_formula_gives() -> None:
-    """Where the texts are too long for it, the formula itself is used."""
-    texts = ["a b c d", "a b x", "", "b c d " * 5, "a"]
-    expected = scores(filled(*texts))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pool_module, "_TABLE", 0)
-        assert scores(filled(*texts)) == expected == slow_scores(texts)
 
 
 def test_an_empty_pool_has_no_scores() -> None:

@@ -14,7 +14,7 @@ from rouge_score import rouge_scorer
 from alpaca_cli.data.example import Example, SeedTask, parse_seed_tasks
 from alpaca_cli.data.journal import Completion
 from alpaca_cli.data.shipped import shipped_dir
-from alpaca_cli.generate import replay as replay_module
+from alpaca_cli.dedup.pool import Pool
 from alpaca_cli.generate.replay import NOT_NOVEL, REASONS, Provenance, Refused, Replay
 from alpaca_cli.generate.rules import RULES
 from alpaca_cli.recipe import GenerateRecipe
@@ -72,7 +72,15 @@ def replayed(completions: list[Completion], num: int = 10**6, **novelty: object)
 
 
 def result(replay: Replay) -> tuple[object, ...]:
-    return (replay.accepted, replay.provenance, replay.refused, replay.used, replay.num_barren, replay.reasons)
+    return (
+        replay.accepted,
+        replay.places,
+        list(replay.provenance()),
+        replay.refused,
+        replay.used,
+        replay.num_barren,
+        replay.reasons,
+    )
 
 
 def instructions(replay: Replay) -> list[str]:
@@ -115,7 +123,7 @@ def test_a_larger_num_goes_on_where_a_smaller_one_stopped(seed: int, num: int, m
     assert len(small.accepted) <= num
     assert small.is_done == (len(small.accepted) == num)
     assert large.accepted[: len(small.accepted)] == small.accepted
-    assert large.provenance[: len(small.provenance)] == small.provenance
+    assert list(large.provenance())[: len(small.accepted)] == list(small.provenance())
     assert large.refused[: len(small.refused)] == small.refused
     assert large.used[: len(small.used)] == small.used
 
@@ -125,7 +133,7 @@ def test_a_larger_num_goes_on_where_a_smaller_one_stopped(seed: int, num: int, m
 def test_acceptance_and_provenance_are_those_of_a_slow_computation(seed: int, num: int, threshold: float) -> None:
     replay = replayed(random_completions(seed, 8), num, threshold=threshold)
     pool = [task.example.instruction for task in SEED_TASKS]
-    for example, provenance in zip(replay.accepted, replay.provenance, strict=True):
+    for example, provenance in zip(replay.accepted, replay.provenance(), strict=True):
         scores = [SCORER.score(other, example.instruction)["rougeL"].fmeasure for other in pool]
         assert max(scores) <= threshold
         order = sorted(range(len(pool)), key=lambda index: -scores[index])[:10]
@@ -138,8 +146,8 @@ def test_acceptance_and_provenance_are_those_of_a_slow_computation(seed: int, nu
         if refused.reason == NOT_NOVEL:
             before = [
                 example.instruction
-                for example, origin in zip(replay.accepted, replay.provenance, strict=True)
-                if (origin.k, origin.position) < (refused.k, refused.task.position)
+                for example, place in zip(replay.accepted, replay.places, strict=True)
+                if place < (refused.k, refused.task.position)
             ]
             instruction = refused.task.example.instruction
             scores = [SCORER.score(other, instruction)["rougeL"].fmeasure for other in seeds + before]
@@ -148,22 +156,44 @@ def test_acceptance_and_provenance_are_those_of_a_slow_computation(seed: int, nu
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(0, 10**6), st.integers(1, 5), st.lists(st.booleans(), min_size=8, max_size=8))
-def test_when_accepted_tasks_are_scored_changes_nothing(seed: int, at_once: int, asked: list[bool]) -> None:
+@given(st.integers(0, 10**6), st.lists(st.booleans(), min_size=8, max_size=8))
+def test_provenance_asked_for_at_any_time_is_that_of_what_is_accepted_so_far(seed: int, asked: list[bool]) -> None:
     completions = random_completions(seed, 8)
-    expected = replayed(completions)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(replay_module, "SCORED_AT_ONCE", at_once)
-        replay = Replay(recipe(), SEED_TASKS, 10**6)
-        for each, is_asked in zip(completions, asked, strict=True):
-            replay.offer(each)
-            assert not is_asked or len(replay.provenance) == len(replay.accepted)
-    assert result(replay) == result(expected)
+    expected = list(replayed(completions).provenance())
+    replay = replayed([])
+    for each, is_asked in zip(completions, asked, strict=True):
+        replay.offer(each)
+        assert not is_asked or list(replay.provenance()) == expected[: len(replay.accepted)]
+
+
+def test_nothing_is_compared_for_provenance_before_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a run which is taken up again asks at once."""
+
+    def compare(*_: object) -> None:
+        raise AssertionError("compared")
+
+    monkeypatch.setattr(Pool, "neighbours", compare)
+    replay = replayed(random_completions(5, 8))
+    assert replay.accepted and len(replay.places) == len(replay.accepted)
+    with pytest.raises(AssertionError, match="compared"):
+        list(replay.provenance())
+
+
+def test_tasks_accepted_while_provenance_is_read_change_nothing_in_it() -> None:
+    completions = random_completions(5, 8)
+    replay = replayed(completions[:4])
+    expected = list(replay.provenance())
+    reading = replay.provenance()
+    first = next(reading)
+    for each in completions[4:]:
+        replay.offer(each)
+    assert [first, *reading] == expected and len(replay.accepted) > len(expected)
 
 
 def test_every_task_that_was_looked_at_is_accepted_or_refused_with_a_known_reason() -> None:
     replay = replayed(random_completions(3, 40))
-    places = [(each.k, each.position) for each in replay.provenance]
+    places = replay.places
+    assert places == [(each.k, each.position) for each in replay.provenance()]
     refused = [(each.k, each.task.position) for each in replay.refused]
     assert len(set(places) | set(refused)) == len(places) + len(refused)
     assert places == sorted(places) and refused == sorted(refused)
@@ -203,7 +233,7 @@ def test_tasks_of_one_completion_are_new_against_each_other() -> None:
     replay = replayed([completion(0, text)])
     assert instructions(replay) == ["Why do cats purr at night?", "Why do dogs bark?"]
     assert [each.repeats for each in replay.refused] == ["Why do cats purr at night?"] * 2
-    assert replay.provenance[1].most_similar["Why do cats purr at night?"] == 0.4
+    assert list(replay.provenance())[1].most_similar["Why do cats purr at night?"] == 0.4
 
 
 def test_a_task_that_a_rule_refused_does_not_keep_a_later_one_out() -> None:
@@ -263,7 +293,7 @@ def test_a_cut_answer_loses_its_last_task_alone() -> None:
     replay = replayed([completion(0, text, "length"), completion(1, text, "stop")])
     assert instructions(replay) == ["Why do cats purr?", "Draw up a plan."]
     assert [(each.k, each.reason) for each in replay.refused] == [(0, "truncated"), (1, NOT_NOVEL)]
-    assert [(each.k, each.position) for each in replay.provenance] == [(0, 0), (1, 1)]
+    assert replay.places == [(0, 0), (1, 1)]
 
 
 def test_the_ten_most_similar_of_a_large_pool_are_named_in_order() -> None:
@@ -289,7 +319,7 @@ def test_the_ten_most_similar_of_a_large_pool_are_named_in_order() -> None:
     replay.offer(completion(0, told(*asked)))
     pool = [task.example.instruction for task in seeds]
     assert instructions(replay) == asked
-    for instruction, provenance in zip(asked, replay.provenance, strict=True):
+    for instruction, provenance in zip(asked, replay.provenance(), strict=True):
         scores = [SCORER.score(other, instruction)["rougeL"].fmeasure for other in pool]
         order = sorted(range(len(pool)), key=lambda index: (-scores[index], index))[:10]
         assert provenance == Provenance(

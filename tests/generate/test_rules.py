@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import pytest
 from hypothesis import given, settings
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from alpaca_cli.data.example import Example
 from alpaca_cli.data.shipped import shipped_dir
+from alpaca_cli.generate import rules as rules_module
 from alpaca_cli.generate.rules import RULES, holds_word, refuse
 from alpaca_cli.recipe import RuleSettings, load
 
@@ -438,6 +440,51 @@ def test_words_are_found_whole_in_any_case() -> None:
     assert holds_word("C++ or C", ("c++",))
     assert not holds_word("Maps, remap, map_1", ("map",))
     assert not holds_word("anything", ())
+
+
+# The letters ı, İ and ſ are i and s in any case, though not in lower case.
+VERBS = [
+    "Draw",
+    "Make me",
+    "Create",
+    "Describe",
+    "please label",
+    "Click on",
+    "open",
+    "see",
+    "Replace it in",
+    "What is in",
+]
+KINDS = ["the", "a", "this", "the following", "an uploaded", "the biographical", "a bar", "the attached", "these"]
+THINGS = ["Image", "images", "ımage", "İmage", "photo", "sketch", "ſketch", "flow chart", "audio clip", "art", "file"]
+THINGS += ["link", "lınk", "attachment", "pdf", "spreadsheet", "painting style", "document"]
+ENDS = [
+    "",
+    ".",
+    " below",
+    " above",
+    " provided",
+    " provıded",
+    " given",
+    " shown",
+    " attached",
+    " of Rome",
+    " in a word",
+]
+
+
+@settings(deadline=None, max_examples=1000)
+@given(*map(st.sampled_from, (VERBS, KINDS, THINGS, ENDS)), st.sampled_from(["", "Rome", "a b c d e f g h i j k l"]))
+def test_a_quick_look_before_a_slow_search_changes_no_decision(
+    verb: str, kind: str, thing: str, end: str, given_input: str
+) -> None:
+    instruction = f"{verb} {kind} {thing}{end}"
+    example = Example(instruction, given_input, "Done.")
+    quick = [RULES[name](example, DEFAULT) for name in ("asks_for_picture", "attachment")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rules_module, "_A_VISIBLE", re.compile(""))
+        patch.setattr(rules_module, "_may_hold", lambda *_: True)
+        assert [RULES[name](example, DEFAULT) for name in ("asks_for_picture", "attachment")] == quick
 
 
 @settings(deadline=None)

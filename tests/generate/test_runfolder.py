@@ -19,6 +19,7 @@ import pytest
 from alpaca_cli import yamlfile
 from alpaca_cli.data.journal import Completion, Journal
 from alpaca_cli.errors import IntegrityError, UsageError
+from alpaca_cli.generate import report as report_module
 from alpaca_cli.generate.inputs import Inputs, load_inputs
 from alpaca_cli.generate.prompt import RequestMaker
 from alpaca_cli.generate.replay import Replay
@@ -277,6 +278,19 @@ def test_num_may_be_raised_but_not_below_what_was_kept() -> None:
     for num in (3, 4, 3):
         with opening(num=num):
             pass
+
+
+def test_what_is_compared_is_told_while_the_dataset_is_there_already(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report_module, "PROGRESS_ROWS", 2)
+    heard = []
+
+    def hear(done: int, count: int) -> None:
+        heard.append((done, count, len(json.loads(Path("run/alpaca_data.json").read_text()))))
+
+    texts = [tasks("Name a river of some length.", "Tell why the sky looks blue.", "Give three uses for old string.")]
+    with opening(num=3) as folder:
+        folder.write_outputs(replay_of(3, *texts), ABOUT, hear)
+    assert heard == [(0, 3, 3), (2, 3, 3)]
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"kept": "3"}', b"\xff"])
