@@ -6,6 +6,7 @@ cannot be; where it was not compiled, `plain` does the same.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -65,6 +66,11 @@ class Index:
                 scratch, rows, begin, end, None, is_near))  # fmt: skip
         self._searcher.admit(rows, start, is_near)
         return ~is_near.view(np.bool_)
+
+    def admit_one(self, codes: array[int]) -> tuple[int, float] | None:
+        """Add a row, of type code "Q", unless one of the index is near: then the most similar, the first of equals, and F."""
+        found: tuple[int, float] | None = self._searcher.admit_one(codes)
+        return found
 
     def has_near(
         self, rows: Rows, *, before: npt.NDArray[np.int64] | None = None, workers: int = 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from array import array
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "scratch_counted": (_LONG, [_POINTER]),
     "index_add": (_INT, [_POINTER, _POINTER, *_ROWS]),
     "index_admit": (_INT, [_POINTER, _POINTER, *_ROWS, _LONG, _POINTER]),
+    "index_admit_one": (_LONG, [_POINTER, _POINTER, _POINTER, _LONG, _POINTER]),
     "index_has_near": (_INT, [_POINTER, _POINTER, *_ROWS, _POINTER, _POINTER]),
     "index_nearest": (_INT, [_POINTER, _POINTER, *_ROWS, _POINTER, _POINTER, _POINTER]),
     "index_near": (_INT, [_POINTER, _POINTER, *_ROWS, _POINTER, _LONG, _POINTER, _POINTER]),
@@ -145,6 +147,8 @@ class Searcher:
     def __init__(self, library: ctypes.CDLL, threshold: float, part: int, parts: int) -> None:
         self._library = library
         self.own = Scratch(library)
+        self._score = ctypes.c_double()
+        self._score_address = ctypes.addressof(self._score)
         self._handle = _made(library.index_new(threshold, part, parts))
 
     def __del__(self) -> None:
@@ -174,6 +178,15 @@ class Searcher:
                 self._handle, self.own.handle, *_arguments(rows), 0, len(rows), start, is_near.ctypes.data
             )
         )
+
+    def admit_one(self, codes: array[int]) -> tuple[int, float] | None:
+        """See `Index.admit_one`."""
+        address, count = codes.buffer_info()
+        number = self._library.index_admit_one(self._handle, self.own.handle, address, count, self._score_address)
+        if number < 0:
+            _checked(number + 1)
+            return None
+        return number, self._score.value
 
     def has_near(
         self, scratch: Scratch, rows: Rows, begin: int, end: int,

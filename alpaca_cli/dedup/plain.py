@@ -117,6 +117,16 @@ class Searcher:
             if not is_near[i]:
                 self._add(row)
 
+    def admit_one(self, codes: array[int]) -> tuple[int, float] | None:
+        """See `Index.admit_one`."""
+        row = np.array(codes, dtype=np.uint64)
+        found, scores = self._near(self.own, row, 0, len(self))
+        if not len(found):
+            self._add(row)
+            return None
+        best = int(np.argmax(scores))
+        return int(found[best]), float(scores[best])
+
     def has_near(
         self, scratch: Scratch, rows: Rows, begin: int, end: int,
         before: npt.NDArray[np.int64] | None, is_near: npt.NDArray[np.uint8],

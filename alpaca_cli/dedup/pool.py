@@ -19,7 +19,8 @@ from alpaca_cli.dedup.rouge import TOKENIZERS, TokenizerName
 from alpaca_cli.dedup.rows import Rows
 from alpaca_cli.dedup.scores import Scores
 
-_LATEST = np.iinfo(np.uint32).max
+_LATEST = 2**32 - 1
+"""The code in the index of the first word: what came later is looked for first."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +71,12 @@ class Pool:
         If one is, the most similar is returned, the first of equals.
         """
         codes = self._encode(text)
-        match = self._repeated(codes, threshold)
-        if match is None:
-            self._add(codes)
-        return match
+        found = self._indexed(threshold).admit_one(array("Q", [_LATEST - code for code in codes]))
+        if found is not None:
+            return Match(*found)
+        self._add(codes)
+        self._num_indexed_words = len(self._codes)
+        return None
 
     def scores(self, begin: int, end: int) -> Iterator[npt.NDArray[np.float64]]:
         """For each text from number `begin` to before `end`: F against every text before it, in order of admission.
@@ -100,19 +103,13 @@ class Pool:
         self._lengths.append(len(codes))
         self._codes.extend(codes)
 
-    def _repeated(self, codes: list[int], threshold: float) -> Match | None:
-        """The most similar text over `threshold`, the first of equals."""
+    def _indexed(self, threshold: float) -> Index:
+        """An index of all texts for this threshold."""
         if threshold != self._threshold:
             self._index, self._threshold, self._num_indexed_words = Index(threshold), threshold, 0
         if len(self._index) < len(self):
-            self._index.add(_rows(self._codes[self._num_indexed_words :], self._lengths[len(self._index) :]))
+            lengths = np.array(self._lengths[len(self._index) :], dtype=np.int64)
+            codes = np.array(self._codes[self._num_indexed_words :], dtype=np.uint64)
+            self._index.add(Rows(np.uint64(_LATEST) - codes, np.concatenate([[0], np.cumsum(lengths)])))
             self._num_indexed_words = len(self._codes)
-        numbers, scores = self._index.nearest(_rows(codes, [len(codes)]))
-        return Match(int(numbers[0]), float(scores[0])) if numbers[0] >= 0 else None
-
-
-def _rows(codes: Sequence[int], lengths: Sequence[int]) -> Rows:
-    """What came late is looked for first."""
-    starts = np.zeros(len(lengths) + 1, dtype=np.int64)
-    np.cumsum(np.array(lengths, dtype=np.int64), out=starts[1:])
-    return Rows(_LATEST - np.array(codes, dtype=np.uint64), starts)
+        return self._index

@@ -596,6 +596,16 @@ PUBLIC int index_admit(Index *x, Scratch *s, const uint64_t *codes, const int64_
     return 0;
 }
 
+/* The most similar row over the threshold, the first of equals; if there is none, the row is added, and -1 returned.
+   -2 when memory runs out. */
+PUBLIC int64_t index_admit_one(Index *x, Scratch *s, const uint64_t *codes, uint64_t m, double *score) {
+    Query q = {BEST, 0, (uint32_t)x->num_rows, 0, NONE, 0.0};
+    if (ask(x, s, codes, m, &q)) return -2;
+    *score = q.score;
+    if (q.number != NONE) return (int64_t)q.number;
+    return add_row(x, s, codes, m) ? -2 : -1;
+}
+
 /* The most similar row over the threshold, the first of equals; -1 and 0.0 where there is none. */
 PUBLIC int index_nearest(const Index *x, Scratch *s, const uint64_t *codes, const int64_t *starts, int64_t begin,
                          int64_t end, const int64_t *before, int64_t *numbers, double *scores) {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import random
+from array import array
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -17,7 +18,7 @@ from alpaca_cli.dedup import kernel
 from alpaca_cli.dedup.encode import Encoder, ranked
 from alpaca_cli.dedup.index import CHUNK, Index, parts_of
 from alpaca_cli.dedup.rows import Rows
-from slow_dedup import TEXTS, THRESHOLDS, TOKENIZER
+from slow_dedup import TEXTS, THRESHOLDS, TOKENIZER, slow
 
 COMPILED = kernel.LIBRARY
 
@@ -178,3 +179,15 @@ def test_an_empty_index_and_no_rows() -> None:
     assert index.admit(some).tolist() == [False, True]
     assert parts_of(Rows.of([[], [1]]), 0.7, 3)[0].tolist() == [1]
     assert index.num_bytes > 0
+
+
+@settings(deadline=None)
+@given(texts=TEXTS, threshold=THRESHOLDS)
+def test_rows_admitted_one_by_one_fare_as_in_a_slow_loop(texts: list[str], threshold: float) -> None:
+    rows, index, kept = encoded(texts), Index(threshold), list[int]()
+    for i, fate in enumerate(slow(texts, threshold)):
+        found = index.admit_one(array("Q", rows.codes[rows.starts[i] : rows.starts[i + 1]].tolist()))
+        assert (found and (kept[found[0]], found[1])) == fate
+        if fate is None:
+            kept.append(i)
+    assert len(index) == len(kept)
