@@ -68,7 +68,10 @@ class Index:
         return ~is_near.view(np.bool_)
 
     def admit_one(self, codes: array[int]) -> tuple[int, float] | None:
-        """Add a row, of type code "Q", unless one of the index is near: then the most similar, the first of equals, and F."""
+        """Add a row, of type code "Q", unless it is near one of the index: then which, and F; of several the most similar.
+
+        Of equals the first.
+        """
         found: tuple[int, float] | None = self._searcher.admit_one(codes)
         return found
 
