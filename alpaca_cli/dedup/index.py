@@ -68,7 +68,7 @@ class Index:
         return ~is_near.view(np.bool_)
 
     def admit_one(self, codes: array[int]) -> tuple[int, float] | None:
-        """Add a row, of type code "Q", unless it is near one of the index: then which, and F; of several the most similar.
+        """Add a row, of type code "Q", unless it is near one of the index: then the most similar of these, and F.
 
         Of equals the first.
         """
