@@ -6,7 +6,6 @@ Every step is a task that Ray runs again if a process or a machine dies under it
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -76,11 +75,11 @@ def dedup_on_ray(
 ) -> Outcome:
     """Which rows of `shards` repeat no row kept before them, as the local engine finds; see `rounds`.
 
-    Shards are names that `read` understands on every machine of the cluster.  `address` is that of a Ray cluster, or
-    RAY_ADDRESS; without either a Ray of this machine's cores is started and ended, which listens on loopback only and
-    reports nothing to anyone.  Raises what `read` raises, and UsageError if the cluster cannot be reached or gives up.
+    Shards are names that `read` understands on every machine of the cluster.  `address` is what `prepare_ray` says; if
+    None, a Ray of this machine's cores is started and ended.  Raises what `read` raises, and UsageError if the cluster
+    cannot be reached or gives up.
     """
-    with _connected(address or os.environ.get("RAY_ADDRESS")), _own_context():
+    with _connected(address), _own_context():
         try:
             return Rounds(RayFlow(), threshold, tokenizer, on_stage=on_stage).run(against, shards, read, report=report)
         except RayTaskError as error:
@@ -90,7 +89,7 @@ def dedup_on_ray(
             raise
         except RayError as error:
             raise UsageError(
-                f"Ray gave up: {str(error).strip().splitlines()[0]}",
+                f"Ray gave up: {_first_line(error)}",
                 hint="nothing was written; see what `ray status` and Ray's logs say, and run the same command again",
             ) from error
 
@@ -101,21 +100,16 @@ def _connected(address: str | None) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
     try:
         if address:
-            ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
+            ray.init(address=address, **quiet)
         else:
-            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-            ray.init(
-                address="local",
-                include_dashboard=False,
-                logging_level=logging.ERROR,
-                log_to_driver=False,
-                _node_ip_address="127.0.0.1",
-            )
-    except (ConnectionError, RuntimeError, ValueError) as error:
+            assert ray.util.get_node_ip_address() == "127.0.0.1", "prepare_ray comes before ray is imported"
+            ray.init(address="local", include_dashboard=False, **quiet)
+    except (ConnectionError, RuntimeError, ValueError, RayError) as error:
         where = f"the Ray cluster at {address}" if address else "Ray on this machine"
-        raise UsageError(f"cannot reach {where}: {error}", hint="is it up? `ray status` tells") from error
+        raise UsageError(f"cannot reach {where}: {_first_line(error)}", hint="see what `ray status` says") from error
     try:
         yield
     finally:
@@ -141,3 +135,7 @@ def _own_context() -> Iterator[None]:
 def _read(table: pa.Table, *, stage: Callable[[int, str], Iterator[pa.Table]]) -> Iterator[pa.Table]:
     for number, name in zip(flat(table, "number").tolist(), table["name"].to_pylist(), strict=True):
         yield from stage(int(number), name)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
