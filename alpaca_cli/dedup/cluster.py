@@ -79,9 +79,9 @@ def dedup_on_ray(
     None, a Ray of this machine's cores is started and ended.  Raises what `read` raises, and UsageError if the cluster
     cannot be reached or gives up.
     """
-    with _connected(address), _own_context():
+    with ray_flow(address) as flow:
         try:
-            return Rounds(RayFlow(), threshold, tokenizer, on_stage=on_stage).run(against, shards, read, report=report)
+            return Rounds(flow, threshold, tokenizer, on_stage=on_stage).run(against, shards, read, report=report)
         except RayTaskError as error:
             cause = error.cause
             if isinstance(cause, AlpacaError):
@@ -92,6 +92,13 @@ def dedup_on_ray(
                 f"Ray gave up: {_first_line(error)}",
                 hint="nothing was written; see what `ray status` and Ray's logs say, and run the same command again",
             ) from error
+
+
+@contextmanager
+def ray_flow(address: str | None) -> Iterator[RayFlow]:
+    """A flow on the cluster at `address`, or on one begun here for as long; see `dedup_on_ray`."""
+    with _connected(address), _own_context():
+        yield RayFlow()
 
 
 @contextmanager

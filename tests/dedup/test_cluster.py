@@ -117,7 +117,8 @@ def test_two_workers_choose_as_the_greedy_pass(cluster: ModuleType, tmp_path: Pa
 
 def test_crowded_parts_are_cut_and_rows_ask_again(cluster: ModuleType, tmp_path: Path) -> None:
     shards = write_shards(tmp_path, 2, 150, seed=1)
-    outcome = Rounds(cluster.RayFlow(), 0.5, limit=1, cell_rows=400).run([], shards, read, report=True)
+    with cluster.ray_flow(None) as flow:
+        outcome = Rounds(flow, 0.5, limit=2, cell_rows=150).run([], shards, read, report=True)
     assert outcome.rounds > 1
     assert_same(outcome, shards, 0.5)
 
