@@ -26,8 +26,8 @@ from alpaca_cli.dedup.records import flat
 from alpaca_cli.dedup.rouge import TokenizerName
 from alpaca_cli.dedup.settle import DROPPED, KEPT, OPEN, Numbers, Status, settle
 
-LIMIT = 8  # near rows that one is told in a cell
-CELL_ROWS = 1 << 19  # that a task holds at once, about 300 bytes each
+LIMIT = 4  # near rows that one is told in a cell: twice as many save few rounds, and take twice the memory to settle
+CELL_ROWS = 1 << 19  # that a task holds at once: about 1 KB each
 _CELLS_A_CORE = 4  # so that no core waits long for the last
 _PARTS_A_ROW = 8  # at the least as many parts as rows x this / CELL_ROWS; of 11 words, 6 are in the prefix at 0.7
 
@@ -152,9 +152,9 @@ class _Search(Generic[Data]):
         stage = partial(stages.find_near, threshold=run.threshold, limit=run.limit)
         for table in self._found(status, stages.undecided, stage):
             for name, values in found.items():
-                values.append(flat(table, name))
+                values.append(flat(table, name).copy())  # or it would hold on to the whole table
         empty = np.zeros(0, dtype=np.int64)
-        rows, others, unsure = (np.concatenate([empty, *values]) for values in found.values())
+        rows, others, unsure = (np.concatenate([empty, *found.pop(name)]) for name in list(found))
         return rows, others, unsure
 
     def nearest(self, status: Status) -> tuple[Numbers, npt.NDArray[np.float64]]:

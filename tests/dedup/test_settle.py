@@ -21,6 +21,8 @@ def settled(status: list[int], edges: list[tuple[int, int]], unsure: list[int]) 
 def test_each_row_stands_as_its_earlier_neighbours_make_it(
     status: list[int], edges: list[tuple[int, int]], unsure: list[int]
 ) -> None:
+    edges = [(row, other) for row, other in edges if status[row] == OPEN]
+    unsure = [row for row in unsure if status[row] == OPEN]
     after = settled(status, edges, unsure)
     for row, was in enumerate(status):
         near = {after[other] for source, other in edges if source == row}
