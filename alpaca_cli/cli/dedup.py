@@ -146,7 +146,8 @@ def summarise(result: DedupReport) -> None:
         screen.say(f"  against   {result.dropped_for_against:,} repeat a row of --against")
     screen.say(f"  repeats   {result.dropped - result.dropped_for_against:,} repeat a row kept before them")
     pairs = result.rows * (result.rows - 1) // 2
-    screen.say(f"  pairs     {pairs:,}, of which {result.num_counted:,} had to be compared word by word")
+    if result.num_counted is not None:
+        screen.say(f"  pairs     {pairs:,}, of which {result.num_counted:,} had to be compared word by word")
     screen.say(f"  kept      {result.out} ({result.format})")
     if result.report is not None:
         screen.say(f"  report    {result.report}")

@@ -14,7 +14,7 @@ Source: stanford_alpaca generate_instruction.py L184-197 (`max(rouge_scores) > 0
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -22,11 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from alpaca_cli.dedup.index import Index
+from alpaca_cli.dedup.job import Mask, OnProgress
 from alpaca_cli.dedup.rows import Rows
-
-Mask = npt.NDArray[np.bool_]
-OnProgress = Callable[[str, int, int], None]
-"""Hears what is being done, of how many rows it is done, and of how many it will be."""
 
 AT_ONCE = 4096  # rows held against the index as it stands, before they are held against each other
 

@@ -4,42 +4,34 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import IO
 
 import numpy as np
-import numpy.typing as npt
 
 from alpaca_cli.data.jsonl import dumps
+from alpaca_cli.dedup.job import Repeats, Source
 from alpaca_cli.format.field import field_text
-from alpaca_cli.format.sharded import ShardedDataset
 
-Found = Iterable[tuple[int, npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]]
 IN_MEMORY = 1 << 26  # bytes of texts that are repeated; what is more goes to a temporary file
 
 
-def write_report(
-    stream: IO[bytes],
-    datasets: Sequence[ShardedDataset],
-    field_name: str,
-    begins: npt.NDArray[np.int64],
-    found: Found,
-) -> None:
-    """A JSON line for each dropped row, in order.  `begins` and `found` are those of `join.explain`.
+def write_report(stream: IO[bytes], sources: Sequence[Source], found: Repeats) -> None:
+    """A JSON line for each dropped row, in order.
 
-    The datasets are read once more; memory: 16 bytes for each dropped row and for each that is repeated.
+    The sources are read once more; memory: 24 bytes for each dropped row and 16 for each that is repeated.
     """
     rows, others, scores = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)], [np.zeros(0)]
-    for block, places, numbers, block_scores in found:
-        rows.append(begins[block] + places)
-        others.append(numbers)
-        scores.append(block_scores)
+    for some, repeated, of_these in found:
+        rows.append(some)
+        others.append(repeated)
+        scores.append(of_these)
     dropped, repeated, score = np.concatenate(rows), np.concatenate(others), np.concatenate(scores)
     wanted = np.unique(repeated)
     offsets = np.zeros(len(wanted) + 1, dtype=np.int64)
     num_seen = num_told = 0
     with tempfile.SpooledTemporaryFile(IN_MEMORY) as seen:
-        for begin, batch in _numbered(datasets, field_name):
+        for begin, batch in _numbered(sources):
             end = begin + len(batch)
             last = int(np.searchsorted(wanted, end))
             for number in range(num_seen, last):
@@ -66,12 +58,12 @@ def write_report(
             seen.seek(0, 2)
 
 
-def _numbered(datasets: Sequence[ShardedDataset], field_name: str) -> Iterator[tuple[int, list[tuple[int, str, str]]]]:
-    """Batches of rows: the number of the first through all datasets; each row's number in its file, place and text."""
+def _numbered(sources: Sequence[Source]) -> Iterator[tuple[int, list[tuple[int, str, str]]]]:
+    """Batches of rows: the number of the first through all sources; each row's number in its file, place and text."""
     begin = 0
-    for dataset in datasets:
-        for batch in dataset.batches():
-            places = (dataset.place(batch.shard, spot) for spot in batch.spots.tolist())
-            texts = (field_text(example, field_name) for example in batch.examples)
+    for source in sources:
+        for batch in source.dataset.batches():
+            places = (source.dataset.place(batch.shard, spot) for spot in batch.spots.tolist())
+            texts = (field_text(example, source.field) for example in batch.examples)
             yield begin, list(zip(batch.numbers.tolist(), places, texts, strict=True))
             begin += len(batch.examples)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from alpaca_cli.dedup.encode import RANK_BITS, Encoder, bucket_counts, hashed
+from alpaca_cli.dedup.encode import RANK_BITS, Encoder, bucket_counts, hash_words, hashed
 from alpaca_cli.dedup.grid import ASKS, FOUND, Grid
 from alpaca_cli.dedup.index import Index, parts_of
 from alpaca_cli.dedup.records import by, flat, flat_arrow, lists, runs, stacked
@@ -51,11 +51,11 @@ def tokenise(shard: int, texts: Iterable[list[str]], tokenizer: TokenizerName, s
     for batch in _regrouped(texts):
         encoder = Encoder(tokenizer)
         numbered = encoder.number(batch)
-        hashes = encoder.vocabulary.hashes(salt)
+        distinct = encoder.vocabulary.words()
+        hashes = hash_words(distinct, salt)
         rows = numbered.coded(hashes)
-        letters, ends = encoder.vocabulary.words()
         spellings = pa.LargeBinaryArray.from_buffers(
-            pa.large_binary(), len(hashes), [None, pa.py_buffer(ends), pa.py_buffer(letters)]
+            pa.large_binary(), len(hashes), [None, pa.py_buffer(distinct.starts), pa.py_buffer(distinct.raw)]
         )
         yield pa.table(
             {

@@ -191,7 +191,7 @@ def test_no_arguments_show_the_help(alpaca: Alpaca) -> None:
 
 
 def test_a_bug_is_a_traceback_and_code_one(alpaca: Alpaca, dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("alpaca_cli.dedup.file.decide", None)
+    monkeypatch.setattr("alpaca_cli.dedup.local.decide", None)
     run = alpaca("dedup", dataset, "--out", "new")
 
     assert run.code == 1
