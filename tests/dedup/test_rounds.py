@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alpaca_cli.dedup import encode, rounds, stages
-from alpaca_cli.dedup.encode import Encoder
+from alpaca_cli.dedup.encode import hash_words
 from alpaca_cli.dedup.rounds import Outcome, Rounds
+from alpaca_cli.dedup.rows import Words
 from alpaca_cli.dedup.settle import KEPT
 from greedy_oracle import greedy
 from looped_flow import LoopedFlow
@@ -88,19 +89,10 @@ def test_a_row_whose_earliest_near_rows_are_all_dropped_asks_again() -> None:
 
 
 def test_words_that_share_a_hash_make_it_begin_again_with_another_salt(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Colliding(Encoder):
-        """Knows one hash where no salt is given."""
+    def weak(words: Words, salt: int) -> npt.NDArray[np.uint64]:
+        return hash_words(words, salt) if salt else np.zeros(len(words), dtype=np.uint64)
 
-        def __init__(self, tokenizer: stages.TokenizerName) -> None:
-            super().__init__(tokenizer)
-            honest = self.vocabulary.hashes
-
-            def hashes(salt: int) -> npt.NDArray[np.uint64]:
-                return honest(salt) if salt else np.zeros(len(self.vocabulary), dtype=np.uint64)
-
-            monkeypatch.setattr(self.vocabulary, "hashes", hashes)
-
-    monkeypatch.setattr(stages, "Encoder", Colliding)
+    monkeypatch.setattr(stages, "hash_words", weak)
     said: list[str] = []
     assert run([["a b c d", "e f g h"]], 0.7, said=said).status.tolist() == [KEPT, KEPT]
     assert said.count("reading") == 2
