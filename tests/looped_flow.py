@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from alpaca_cli.dedup.stages import Shared
+from alpaca_cli.dedup.cluster.stages import Shared
 
 Tables = list[pa.Table]
 

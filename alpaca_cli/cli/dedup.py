@@ -12,6 +12,8 @@ from alpaca_cli.cli import options, screen
 if TYPE_CHECKING:
     from alpaca_cli.dedup.file import DedupReport
 
+ENGINES = ("local", "ray")
+
 
 def dedup(
     data: Annotated[
@@ -75,6 +77,15 @@ def dedup(
             metavar="FOLDER", help="Compare on disk, there; the same command goes on after a stop.", show_default=False
         ),
     ] = None,
+    engine: Annotated[
+        str, typer.Option(metavar="NAME", help="local, or ray: a Ray cluster.", autocompletion=options.complete_engine)
+    ] = "local",
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="Of the cluster: auto, or HOST:6379; else RAY_ADDRESS.", show_default=False
+        ),
+    ] = None,
     skip_bad: options.SkipBad = False,
     force: options.Force = False,
     json: options.Json = False,
@@ -87,7 +98,20 @@ def dedup(
     """
     from alpaca_cli.dedup.file import dedup_file
     from alpaca_cli.dedup.machine import num_bytes
+    from alpaca_cli.errors import UsageError
 
+    if engine not in ENGINES:
+        raise UsageError(f"no such engine: {engine}", hint=f"choose {' or '.join(ENGINES)}")
+    if engine == "ray" and (spill or memory or workers):
+        raise UsageError("--engine ray takes no --spill, --memory or --workers", hint="Ray has settings of its own")
+    ray_engine = None
+    if engine == "ray":
+        from alpaca_cli.dedup.cluster.launch import prepare_ray
+
+        address = prepare_ray(ray_address)  # before ray is imported
+        from alpaca_cli.dedup.cluster.engine import RayEngine
+
+        ray_engine = RayEngine(address)
     with screen.Ticker() as ticker:
         result = dedup_file(
             data,
@@ -100,6 +124,7 @@ def dedup(
             workers=workers,
             memory=None if memory is None else num_bytes(memory),
             spill=spill,
+            engine=ray_engine,
             skip_bad=skip_bad,
             force=force,
             on_progress=lambda what, done, rows: ticker.show(_progress(what, done, rows)),
@@ -145,9 +170,8 @@ def summarise(result: DedupReport) -> None:
     if result.dropped_for_against:
         screen.say(f"  against   {result.dropped_for_against:,} repeat a row of --against")
     screen.say(f"  repeats   {result.dropped - result.dropped_for_against:,} repeat a row kept before them")
-    pairs = result.rows * (result.rows - 1) // 2
     if result.num_counted is not None:
-        screen.say(f"  pairs     {pairs:,}, of which {result.num_counted:,} had to be compared word by word")
+        screen.say(f"  pairs     {result.num_pairs:,}, of which {result.num_counted:,} had to be compared word by word")
     screen.say(f"  kept      {result.out} ({result.format})")
     if result.report is not None:
         screen.say(f"  report    {result.report}")

@@ -34,6 +34,11 @@ def complete_field(incomplete: str) -> list[str]:
     return [name for name in FIELD_NAMES if name.startswith(incomplete)]
 
 
+def complete_engine(incomplete: str) -> list[str]:
+    """What compares the rows of `alpaca dedup`."""
+    return [name for name in ("local", "ray") if name.startswith(incomplete)]
+
+
 def complete_teacher(incomplete: str) -> list[str]:
     """Kinds of teacher."""
     return [name for name in ("openai", "rehearsal") if name.startswith(incomplete)]

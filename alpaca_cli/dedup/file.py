@@ -28,6 +28,8 @@ class DedupReport:
     dropped: int
     dropped_for_against: int
     """Of the dropped, how many repeat a row of `against`."""
+    num_pairs: int
+    """Of a row and one before it, those of `against` before all."""
     num_counted: int | None
     """Pairs of rows whose longest common subsequence was counted, if it is known; the others a bound passed over."""
     wordless: int
@@ -97,6 +99,7 @@ def dedup_file(
         kept=int(found.kept.sum()),
         dropped=int((~found.kept).sum()),
         dropped_for_against=found.dropped_for_against,
+        num_pairs=_num_pairs(len(found.kept), sum(sum(other.rows) for other in others)),
         num_counted=found.num_counted,
         wordless=found.wordless,
         whole=data.dataset.tally.whole,
@@ -107,6 +110,10 @@ def dedup_file(
         out=out,
         report=report,
     )
+
+
+def _num_pairs(rows: int, against: int) -> int:
+    return rows * (rows - 1) // 2 + rows * against
 
 
 def _checked(threshold: float, tokenizer: str, field: str, workers: int | None) -> TokenizerName:

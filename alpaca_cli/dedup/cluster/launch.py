@@ -11,7 +11,7 @@ from alpaca_cli.errors import UsageError
 def prepare_ray(address: str | None) -> str | None:
     """The address of the cluster that is meant, RAY_ADDRESS if none is given, or None for a Ray of this machine alone.
 
-    Call it before `alpaca_cli.dedup.cluster` is imported.  A Ray of this machine will listen on loopback only, where by
+    Call it before `flow` is imported.  A Ray of this machine will listen on loopback only, where by
     itself it listens on every interface and does what anyone bids it; and it will report nothing to its makers.  A
     cluster that does not answer is given up after some 15 seconds rather than 15 minutes.  What the user has set in
     the environment stands.  Raises UsageError if ray is not installed or the address is of no use.

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alpaca_cli.dedup.settle import DROPPED, KEPT, OPEN, settle
+from alpaca_cli.dedup.cluster.settle import DROPPED, KEPT, OPEN, settle
 
 EDGES = st.lists(st.tuples(st.integers(0, 11), st.integers(0, 11)).filter(lambda edge: edge[0] > edge[1]))
 STATUS = st.lists(st.sampled_from([OPEN, OPEN, OPEN, KEPT, DROPPED]), min_size=12, max_size=12)

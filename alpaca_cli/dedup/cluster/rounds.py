@@ -19,12 +19,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from alpaca_cli.dedup import stages
+from alpaca_cli.dedup.cluster import stages
+from alpaca_cli.dedup.cluster.grid import Grid
+from alpaca_cli.dedup.cluster.records import flat
+from alpaca_cli.dedup.cluster.settle import DROPPED, KEPT, OPEN, Numbers, Status, settle
 from alpaca_cli.dedup.encode import RANK_BITS, bucket_ranks
-from alpaca_cli.dedup.grid import Grid
-from alpaca_cli.dedup.records import flat
 from alpaca_cli.dedup.rouge import TokenizerName
-from alpaca_cli.dedup.settle import DROPPED, KEPT, OPEN, Numbers, Status, settle
 
 LIMIT = 4  # near rows that one is told in a cell: twice as many save few rounds, and take twice the memory to settle
 CELL_ROWS = 1 << 19  # that a task holds at once: about 1 KB each
@@ -69,6 +69,10 @@ class Outcome:
     """Of each dropped row the most similar kept earlier one, the first of equals; -1 else.  None if not asked for."""
     scores: npt.NDArray[np.float64] | None
     """F with it; 0.0 else."""
+    dropped_for_against: int
+    """Of the dropped rows, how many are near one of `against`."""
+    wordless: int
+    """Rows without a word, those of `against` left out."""
     rounds: int
     """How often rows had to ask."""
 
@@ -92,17 +96,22 @@ class Rounds(Generic[Data]):
     def run(self, against: Sequence[str], shards: Sequence[str], read: Read, *, report: bool) -> Outcome:
         """Decide every row of `shards`; the rows of `against` are kept already."""
         data, ranks = self._encoded([*against, *shards], read)
-        starts = self._starts(data, len(against) + len(shards))
+        starts, wordless = self._counts(data, len(against) + len(shards))
         status = np.full(starts[-1], OPEN, dtype=np.uint8)
         status[: starts[len(against)]] = KEPT
         search = _Search(self, data, starts, self.flow.lend(ranks))
-        rounds = 0
+        rounds = num_for_against = 0
         while (status == OPEN).any():
             rounds += 1
             self.on_stage(f"round {rounds}: {int((status == OPEN).sum()):,} rows undecided")
-            status = settle(status, *search.near(status))
+            rows, others, unsure = search.near(status)
+            if (
+                rounds == 1
+            ):  # of the rows near to one those with the lowest numbers are told, and these are lower than all
+                num_for_against = len(np.unique(rows[others < starts[len(against)]]))
+            status = settle(status, rows, others, unsure)
         nearest, scores = search.nearest(status) if report else (None, None)
-        return Outcome(starts, status, nearest, scores, rounds)
+        return Outcome(starts, status, nearest, scores, num_for_against, int(wordless[len(against) :].sum()), rounds)
 
     def _encoded(self, shards: Sequence[str], read: Read) -> tuple[Data, npt.NDArray[np.uint64]]:
         """The rows as hashes, and by them the order in which words are looked for.
@@ -128,12 +137,14 @@ class Rounds(Generic[Data]):
                 return data, bucket_ranks(counts.ravel())
             salt += 1
 
-    def _starts(self, data: Data, num_shards: int) -> Numbers:
-        rows = np.zeros(num_shards, dtype=np.int64)
-        for table in self.flow.tables(data, ["shard", "rows"]):
+    def _counts(self, data: Data, num_shards: int) -> tuple[Numbers, Numbers]:
+        """The number of the first row of each shard, with the end, and how many rows of each have no word."""
+        rows, wordless = np.zeros(num_shards, dtype=np.int64), np.zeros(num_shards, dtype=np.int64)
+        for table in self.flow.tables(data, ["shard", "rows", "wordless"]):
             if table.num_rows:
                 np.add.at(rows, flat(table, "shard"), flat(table, "rows"))
-        return np.concatenate([[0], np.cumsum(rows)])
+                np.add.at(wordless, flat(table, "shard"), flat(table, "wordless"))
+        return np.concatenate([[0], np.cumsum(rows)]), wordless
 
 
 @dataclass

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alpaca_cli.dedup.grid import ASKS, FOUND, Grid
+from alpaca_cli.dedup.cluster.grid import ASKS, FOUND, Grid
 
 
 @given(

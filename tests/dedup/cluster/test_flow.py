@@ -16,15 +16,15 @@ from types import ModuleType
 import psutil
 import pytest
 
-from alpaca_cli.dedup.launch import prepare_ray
-from alpaca_cli.dedup.rounds import Outcome, Rounds
-from alpaca_cli.dedup.settle import DROPPED, KEPT
+from alpaca_cli.dedup.cluster.launch import prepare_ray
+from alpaca_cli.dedup.cluster.rounds import Outcome, Rounds
+from alpaca_cli.dedup.cluster.settle import DROPPED, KEPT
 from alpaca_cli.errors import DataError, UsageError
 from greedy_oracle import greedy
 from looped_flow import LoopedFlow
 from shard_readers import killed_once, malformed, read
 
-TESTS = Path(__file__).parent.parent
+TESTS = Path(__file__).parent.parent.parent
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context"),  # it sets its own old settings
@@ -44,13 +44,13 @@ def cluster() -> Iterator[ModuleType]:
         assert prepare_ray(None) is None
         import ray
 
-        from alpaca_cli.dedup import cluster
+        from alpaca_cli.dedup.cluster import flow
 
         ray.init(
             address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR",
             object_store_memory=200_000_000,
         )  # fmt: skip
-        yield cluster
+        yield flow
         ray.shutdown()
 
 
@@ -58,9 +58,9 @@ def cluster() -> Iterator[ModuleType]:
 def knocking() -> Iterator[subprocess.Popen[str]]:
     """A process that asks for a cluster where none is: it gives up after a while, which other tests can use."""
     code = """
-from alpaca_cli.dedup.launch import prepare_ray
+from alpaca_cli.dedup.cluster.launch import prepare_ray
 address = prepare_ray("127.0.0.1:1")
-from alpaca_cli.dedup.cluster import dedup_on_ray
+from alpaca_cli.dedup.cluster.flow import dedup_on_ray
 from shard_readers import read
 try:
     dedup_on_ray(["x"], read, threshold=0.7, address=address)
@@ -191,10 +191,10 @@ def test_a_ray_of_this_machine_is_started_on_loopback_alone_and_ended(tmp_path: 
     shards = write_shards(tmp_path, 2, 100)
     code = """
 import os, sys
-from alpaca_cli.dedup.launch import prepare_ray
+from alpaca_cli.dedup.cluster.launch import prepare_ray
 address = prepare_ray(None)
 import psutil, ray
-from alpaca_cli.dedup.cluster import dedup_on_ray
+from alpaca_cli.dedup.cluster.flow import dedup_on_ray
 from shard_readers import read
 def hear(what):
     me = psutil.Process()
@@ -243,7 +243,7 @@ def test_what_must_be_settled_before(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (
         caught.value.problems[0].hint == "run the command on a machine of the cluster, for instance by `ray job submit`"
     )
-    monkeypatch.setattr("alpaca_cli.dedup.launch.find_spec", lambda name: None)
+    monkeypatch.setattr("alpaca_cli.dedup.cluster.launch.find_spec", lambda name: None)
     with pytest.raises(UsageError, match="--engine ray needs Ray Data") as caught:
         prepare_ray(None)
     assert caught.value.problems[0].hint == "pip install 'alpaca-cli[ray]'"

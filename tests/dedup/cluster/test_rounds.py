@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alpaca_cli.dedup import encode, rounds, stages
+from alpaca_cli.dedup import encode
+from alpaca_cli.dedup.cluster import rounds, stages
+from alpaca_cli.dedup.cluster.rounds import Outcome, Rounds
+from alpaca_cli.dedup.cluster.settle import KEPT
 from alpaca_cli.dedup.encode import hash_words
-from alpaca_cli.dedup.rounds import Outcome, Rounds
 from alpaca_cli.dedup.rows import Words
-from alpaca_cli.dedup.settle import KEPT
 from greedy_oracle import greedy
 from looped_flow import LoopedFlow
 

@@ -15,13 +15,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from alpaca_cli.dedup.cluster.grid import ASKS, FOUND, Grid
+from alpaca_cli.dedup.cluster.records import by, flat, flat_arrow, lists, runs, stacked
+from alpaca_cli.dedup.cluster.settle import DROPPED, KEPT, OPEN, Numbers, Status
 from alpaca_cli.dedup.encode import RANK_BITS, Encoder, bucket_counts, hash_words, hashed
-from alpaca_cli.dedup.grid import ASKS, FOUND, Grid
 from alpaca_cli.dedup.index import Index, parts_of
-from alpaca_cli.dedup.records import by, flat, flat_arrow, lists, runs, stacked
 from alpaca_cli.dedup.rouge import TokenizerName
 from alpaca_cli.dedup.rows import Rows
-from alpaca_cli.dedup.settle import DROPPED, KEPT, OPEN, Numbers, Status
 
 BATCH_ROWS = 1 << 16  # texts of a record: more share more words, and one word of a record is told only once
 
@@ -62,6 +62,7 @@ def tokenise(shard: int, texts: Iterable[list[str]], tokenizer: TokenizerName, s
                 "shard": pa.array([shard], pa.int64()),
                 "first": pa.array([first], pa.int64()),
                 "rows": pa.array([len(batch)], pa.int64()),
+                "wordless": pa.array([int((rows.lengths == 0).sum())], pa.int64()),
                 "lengths": lists(rows.lengths),
                 "words": lists(rows.codes),
                 "hashes": lists(hashes),

@@ -18,10 +18,10 @@ import ray.data
 from ray.data.context import DataContext, ShuffleStrategy
 from ray.exceptions import RayError, RayTaskError
 
-from alpaca_cli.dedup.records import flat
+from alpaca_cli.dedup.cluster.records import flat
+from alpaca_cli.dedup.cluster.rounds import Outcome, Read, Rounds
+from alpaca_cli.dedup.cluster.stages import Shared
 from alpaca_cli.dedup.rouge import TokenizerName
-from alpaca_cli.dedup.rounds import Outcome, Read, Rounds
-from alpaca_cli.dedup.stages import Shared
 from alpaca_cli.errors import AlpacaError, UsageError
 
 BLOCK_BYTES = 32 << 20  # of what a stage makes: smaller than Ray's own, so that one large shard keeps many cores busy
