@@ -12,6 +12,7 @@ import pytest
 
 from alpaca_cli import __version__, errors
 from alpaca_cli.cli.app import app
+from alpaca_cli.dedup import kernel
 from alpaca_cli.format.names import FORMAT_NAMES
 from conftest import ROOT
 
@@ -88,7 +89,10 @@ def test_recipes_and_prompts_travel_in_the_wheel(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
 
-    assert wheel.name == f"alpaca_cli-{__version__}-py3-none-any.whl"
+    assert wheel.name.startswith(f"alpaca_cli-{__version__}-py3-none-")
+    kernels = [name for name in names if name.startswith("alpaca_cli/dedup/_kernel.")]
+    assert len(kernels) == (0 if wheel.name.endswith("-any.whl") else 1)
+    assert (kernel.LIBRARY is None) == (kernels == [])
     for kind in ("recipes", "prompts"):
         files = {path.name for path in (ROOT / kind).iterdir()}
         assert {f"alpaca_cli/_share/{kind}/{name}" for name in files} <= names

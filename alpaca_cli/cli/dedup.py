@@ -104,6 +104,8 @@ def dedup(
         raise UsageError(f"no such engine: {engine}", hint=f"choose {' or '.join(ENGINES)}")
     if engine == "ray" and (spill or memory or workers):
         raise UsageError("--engine ray takes no --spill, --memory or --workers", hint="Ray has settings of its own")
+    if engine != "ray" and ray_address:
+        raise UsageError("--ray-address is for --engine ray")
     ray_engine = None
     if engine == "ray":
         from alpaca_cli.dedup.cluster.launch import prepare_ray

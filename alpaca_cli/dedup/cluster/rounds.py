@@ -105,9 +105,7 @@ class Rounds(Generic[Data]):
             rounds += 1
             self.on_stage(f"round {rounds}: {int((status == OPEN).sum()):,} rows undecided")
             rows, others, unsure = search.near(status)
-            if (
-                rounds == 1
-            ):  # of the rows near to one those with the lowest numbers are told, and these are lower than all
+            if rounds == 1:  # the near rows of the lowest numbers are told, and those of `against` are lowest
                 num_for_against = len(np.unique(rows[others < starts[len(against)]]))
             status = settle(status, rows, others, unsure)
         nearest, scores = search.nearest(status) if report else (None, None)

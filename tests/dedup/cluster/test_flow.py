@@ -34,26 +34,6 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[ModuleType]:
-    """The module, beside a Ray of two workers that it will find."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", f"{TESTS.parent}:{TESTS}")  # of the workers
-        for name in ("RAY_ADDRESS", "RAY_USAGE_STATS_ENABLED", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"):
-            patch.delenv(name, raising=False)
-        assert prepare_ray(None) is None
-        import ray
-
-        from alpaca_cli.dedup.cluster import flow
-
-        ray.init(
-            address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR",
-            object_store_memory=200_000_000,
-        )  # fmt: skip
-        yield flow
-        ray.shutdown()
-
-
 @pytest.fixture(scope="module", autouse=True)
 def knocking() -> Iterator[subprocess.Popen[str]]:
     """A process that asks for a cluster where none is: it gives up after a while, which other tests can use."""
