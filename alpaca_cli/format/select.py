@@ -47,6 +47,11 @@ def check_out(dataset: ShardedDataset, out: Path, *, force: bool) -> None:
         return
     refuse_existing(out, force=force)
     if dataset.is_one_file:
+        is_table = dataset.shards[0].container.name == "parquet"
+        if out.suffix in SUFFIXES and is_table != (out.suffix == ".parquet"):
+            suffixes = " or ".join(dataset.shards[0].container.suffixes)
+            hint = "convert it first: alpaca format DATA --to FORMAT"
+            raise UsageError(f"rows are written as they were read, in a file *{suffixes}", where=str(out), hint=hint)
         return
     first, *others = (shard for shard in dataset.shards if shard.form)
     for other in others:

@@ -130,3 +130,10 @@ def test_a_file_that_is_read_is_not_overwritten_even_with_force(alpaca: Alpaca, 
 
     assert (run.code, other.read_bytes()) == (2, before)
     assert "this would overwrite a file that is read" in run.err
+
+
+def test_a_table_is_not_written_under_the_name_of_a_text_nor_the_reverse(alpaca: Alpaca, dataset: Path) -> None:
+    pq.write_table(pa.table({"instruction": ["a"], "output": ["b"]}), "data.parquet")
+    for source, out in ((dataset, "new.parquet"), ("data.parquet", "new.jsonl")):
+        run = alpaca("dedup", source, "--out", out)
+        assert (run.code, "as they were read" in run.err, Path(out).exists()) == (2, True, False)
