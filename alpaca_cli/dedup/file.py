@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +18,8 @@ from alpaca_cli.dedup.join import Blocks, OnProgress, decide, explain
 from alpaca_cli.dedup.machine import free_memory, num_cores
 from alpaca_cli.dedup.report import write_report
 from alpaca_cli.dedup.rouge import TOKENIZERS, TokenizerName
-from alpaca_cli.dedup.spill import DiskBlocks, spilled
-from alpaca_cli.errors import Problem, UsageError
+from alpaca_cli.dedup.spill import DiskBlocks, is_stopped, spilled
+from alpaca_cli.errors import DataError, Problem, UsageError
 from alpaca_cli.format.field import check_field, field_text
 from alpaca_cli.format.select import check_out, write_kept
 from alpaca_cli.format.sharded import Shard, ShardedDataset
@@ -125,12 +126,16 @@ def dedup_file(
     for others in paths[:-1]:
         refuse_reading_and_writing(filter(None, [out, report]), others)
     memory = free_memory() // 2 if memory is None else memory
-    if (
-        spill is None
-        and MEMORY_A_BYTE * sum(_num_bytes(shard) for each in reads for shard in each.dataset.shards) > memory
-    ):
-        spill = out.with_name(out.name + ".spill")
-        on_note(f"these rows may need more than {memory / 1e9:.1f} GB: they are compared on disk, in {spill}")
+    if spill is None:
+        folder = out.with_name(out.name + ".spill")
+        if is_stopped(folder):
+            spill = folder
+            on_note(f"a run that was stopped goes on in {spill}")
+        elif MEMORY_A_BYTE * sum(_num_bytes(shard) for each in reads for shard in each.dataset.shards) > memory:
+            spill = folder
+            on_note(f"these rows may need more than {memory / 1e9:.1f} GB: they are compared on disk, in {spill}")
+    if spill is not None:
+        _refuse_nested(spill, filter(None, [out, report]))
     with ExitStack() as open_:
         blocks: MemoryBlocks | DiskBlocks = MemoryBlocks(name)
         limit = 1 << 62
@@ -139,7 +144,11 @@ def dedup_file(
                     "against": [_stamps(each) for each in paths[:-1]], "data": _stamps(paths[-1])}  # fmt: skip
             blocks = open_.enter_context(spilled(spill, plan, name, memory=memory // 4))
             limit = memory // 2
-        _fill(blocks, reads, field, on_progress)
+        try:
+            _fill(blocks, reads, field, on_progress)
+        except DataError:  # the same command would come to the same
+            blocks.delete()
+            raise
         workers = workers or num_cores()
         num_counted = decide(blocks, threshold, memory=limit, workers=workers, on_progress=on_progress)
         kept, dropped_for_against = _decided(blocks)
@@ -149,6 +158,7 @@ def dedup_file(
                 found = explain(blocks, threshold, memory=limit, workers=workers, on_progress=on_progress)
                 write_report(stream, [each.dataset for each in reads], field, blocks.begins, found)
                 stream.flush()
+                os.fsync(stream.fileno())
             on_progress("writing", len(kept), len(kept))
             write_kept(read.dataset, read.masks(kept), out)
         wordless = sum(blocks.num_wordless(block) for block in range(blocks.num_against, len(blocks.begins) - 1))
@@ -181,6 +191,15 @@ def _checked(threshold: float, tokenizer: str, field: str, workers: int | None) 
     if workers is not None and workers < 1:
         raise UsageError(f"--workers: expected 1 or more, found {workers}")
     return name
+
+
+def _refuse_nested(spill: Path, outputs: Iterable[Path]) -> None:
+    """Raises UsageError if one of `outputs` lies in the folder that is removed in the end, or the other way round."""
+    folder = spill.resolve()
+    for path in (output.resolve() for output in outputs):
+        if folder == path or folder in path.parents or path in folder.parents:
+            hint = "name a folder beside it"
+            raise UsageError(f"--spill: expected a folder apart from {path}", where=str(spill), hint=hint)
 
 
 def _fill(blocks: MemoryBlocks | DiskBlocks, reads: Sequence[_Read], field: str, on_progress: OnProgress) -> None:
