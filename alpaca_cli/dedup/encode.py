@@ -17,7 +17,7 @@ from alpaca_cli.dedup import kernel, plain
 from alpaca_cli.dedup.rouge import TokenizerName, unicode_words
 from alpaca_cli.dedup.rows import Rows, Words
 
-RANK_BITS = 22
+RANK_BITS = 20
 """Of a hash: as many buckets are told apart by how often their words occur."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -87,11 +88,14 @@ def dedup_file(
     if engine is None:
         memory = free_memory() // 2 if memory is None else memory
         engine = LocalEngine(memory, spill, out.with_name(out.name + ".spill"), on_note)
+        for output in filter(None, (out, report)):
+            engine.refuse_nested(output)
     with engine(job) as found, ExitStack() as both:
         if report is not None:  # it gets its name after the rows, and neither does if one cannot be written
             stream = both.enter_context(write_atomically(report))
             write_report(stream, job.sources, found.repeats)
             stream.flush()
+            os.fsync(stream.fileno())
         on_progress("writing", len(found.kept), len(found.kept))
         write_kept(data.dataset, data.masks(found.kept), out)
     return DedupReport(

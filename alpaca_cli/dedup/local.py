@@ -13,7 +13,8 @@ import numpy as np
 from alpaca_cli.dedup.blocks import MemoryBlocks
 from alpaca_cli.dedup.job import Found, Job, Mask, Repeats
 from alpaca_cli.dedup.join import Blocks, decide, explain
-from alpaca_cli.dedup.spill import DiskBlocks, spilled
+from alpaca_cli.dedup.spill import DiskBlocks, is_stopped, spilled
+from alpaca_cli.errors import DataError, UsageError
 from alpaca_cli.format.sharded import Shard
 
 MEMORY_A_BYTE = 4
@@ -32,11 +33,21 @@ class LocalEngine:
     """Where to spill if no folder is given."""
     on_note: Callable[[str], None]
 
+    def refuse_nested(self, output: Path) -> None:
+        """Raises UsageError if an output lies in the folder that is removed in the end, or the other way round."""
+        folder, path = (self.spill or self.default_spill).resolve(), output.resolve()
+        if folder == path or folder in path.parents or path in folder.parents:
+            hint = "name a folder beside it"
+            raise UsageError(f"--spill: expected a folder apart from {output}", where=str(folder), hint=hint)
+
     @contextmanager
     def __call__(self, job: Job) -> Iterator[Found]:
         """The folder goes when the block ends well; after anything else the same job goes on with it."""
         spill = self.spill
-        if spill is None and MEMORY_A_BYTE * _num_bytes(job) > self.memory:
+        if spill is None and is_stopped(self.default_spill):
+            spill = self.default_spill
+            self.on_note(f"a run that was stopped goes on in {spill}")
+        elif spill is None and MEMORY_A_BYTE * _num_bytes(job) > self.memory:
             spill = self.default_spill
             self.on_note(f"these rows may need more than {self.memory / 1e9:.1f} GB: compared on disk, in {spill}")
         with ExitStack() as open_:
@@ -45,7 +56,11 @@ class LocalEngine:
             if spill is not None:
                 blocks = open_.enter_context(spilled(spill, _plan(job), job.tokenizer, memory=self.memory // 4))
                 memory = self.memory // 2
-            _fill(blocks, job)
+            try:
+                _fill(blocks, job)
+            except DataError:  # the same command would come to the same
+                blocks.delete()
+                raise
             num_counted = decide(blocks, job.threshold, memory=memory, workers=job.workers, on_progress=job.on_progress)
             kept, dropped_for_against = _decided(blocks)
             wordless = sum(map(blocks.num_wordless, range(blocks.num_against, len(blocks.begins) - 1)))

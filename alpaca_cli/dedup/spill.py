@@ -6,18 +6,19 @@ it was, and what it finds is what an undisturbed run finds.
     plan.json              what is compared, and how: a folder of another run is refused
     block-000000.npz       words of each row as numbers; the words; how often each came
     proved.json            all rows are read, and no two words of the run share a hash under this salt
-    000000.kept.npy        which rows are kept; see `join` for this and the others
+    000000.kept.npz        which rows are kept; see `join` for this and the others
+    done.json              the plan of a run that needs its folder no more: what is left beside it may go
 
-Each block has a vocabulary of its own, and its words are known to other blocks by their hashes (see `encode`).
+Each block has a vocabulary of its own, and its words are known to other blocks by their hashes (see `encode`).  All
+that is read has a checksum, and a file that is missing is missed: bytes that have changed never change an answer.
 """
 
 from __future__ import annotations
 
 import json
-import zipfile
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +26,16 @@ import numpy as np
 import numpy.typing as npt
 from filelock import FileLock, Timeout
 
-from alpaca_cli.data.files import reason, write_atomically
+from alpaca_cli.data.files import reason
 from alpaca_cli.dedup.encode import Encoder, Numbered, agree, bucket_counts, bucket_ranks, hash_words, hashed
 from alpaca_cli.dedup.rouge import TokenizerName
 from alpaca_cli.dedup.rows import Rows, Words
+from alpaca_cli.dedup.sealed import read_array, read_json, write_arrays, write_json
 from alpaca_cli.errors import IntegrityError, UsageError
 
-VERSION = 1
-_PLAN, _LOCK = "plan.json", ".lock"
+VERSION = 2
+_PLAN, _PROVED, _DONE, _LOCK = "plan.json", "proved.json", "done.json", ".lock"
+_FOUND, _BLOCKS, _TEMPORARY = "[0-9][0-9][0-9][0-9][0-9][0-9].*.npz", "block-*.npz", ".*.tmp"
 BYTES_A_WORD = 80
 """What a block takes of memory while it is encoded or held against an index, at most, for each of its words."""
 WORDS_AT_ONCE = 1 << 22  # of those of all blocks, looked through for two that share a hash
@@ -46,9 +49,9 @@ def spilled(folder: Path, plan: dict[str, Any], tokenizer: TokenizerName, *, mem
     Raises UsageError if another process works there, if the folder holds something else or what another plan left, or
     if it cannot be written.
     """
-    lock = FileLock(folder / _LOCK, timeout=0)
+    lock, plan = FileLock(folder / _LOCK, timeout=0), {"version": VERSION, **plan}
     try:
-        _check(folder, {"version": VERSION, **plan})  # before anything, the lock too, is put there
+        _check(folder, plan)  # before anything, the lock too, is put there
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
@@ -57,13 +60,17 @@ def spilled(folder: Path, plan: dict[str, Any], tokenizer: TokenizerName, *, mem
     except OSError as error:
         raise UsageError(f"cannot write: {reason(error)}", where=str(folder), hint="name another folder") from error
     try:
-        for leftover in folder.glob(".*.tmp"):
-            leftover.unlink()
+        _check(folder, plan)  # again: another process may have been here before the lock was ours
+        if (folder / _DONE).exists():
+            _clear(folder)
+        _remove(folder, _TEMPORARY)
         if not (folder / _PLAN).exists():
-            _write_json(folder / _PLAN, {"version": VERSION, **plan})
+            write_json(folder / _PLAN, plan)
         yield DiskBlocks(folder, tokenizer, memory=memory)
     finally:
         lock.release()
+        with suppress(OSError):  # of a run that is done nothing is left in it
+            folder.rmdir()
 
 
 class DiskBlocks:
@@ -74,11 +81,12 @@ class DiskBlocks:
         self._tokenizer = tokenizer
         self._words_of_a_block = max(1, memory // BYTES_A_WORD)
         self._found: dict[int, set[str]] = defaultdict(set)
-        for path in folder.glob("??????.*.npy"):
+        for path in folder.glob(_FOUND):
             self._found[int(path.name[:6])].add(path.name[7:-4])
         self._reports: list[dict[str, Any]] = []
         while (path := self._path(len(self._reports))).exists():
-            self._reports.append(json.loads(str(self._read(path, "report"))))
+            self._reports.append(json.loads(str(read_array(path, "report"))))
+        self._check_complete()
         self._against = bool(self._reports[-1]["against"]) if self._reports else True
         self._batches: list[Numbered] = []
         self._begin()
@@ -96,7 +104,7 @@ class DiskBlocks:
     @property
     def is_read(self) -> bool:
         """Whether no row follows."""
-        return (self._folder / "proved.json").exists()
+        return (self._folder / _PROVED).exists()
 
     def append(self, texts: list[str], *, against: bool = False) -> None:
         """More rows; with `against` ones that are kept whatever they repeat."""
@@ -113,23 +121,22 @@ class DiskBlocks:
         """No row follows."""
         self._end()
         self.begins = np.concatenate([[0], np.cumsum([report["rows"] for report in self._reports], dtype=np.int64)])
-        proved = self._folder / "proved.json"
+        proved = self._folder / _PROVED
         if not self.is_read:
             salt = next(salt for salt in range(1 << 32) if self._proves(salt))
-            _write_json(proved, {"salt": salt})
-        self._salt = _read_json(proved)["salt"]
+            write_json(proved, {"salt": salt, "blocks": len(self._reports)})
+        self._salt = read_json(proved)["salt"]
         counts = np.zeros(1, dtype=np.int64)
         for block in range(len(self._reports)):
-            counts = counts + bucket_counts(
-                hash_words(self._words(block), self._salt), self._read(self._path(block), "counts")
-            )
+            hashes = hash_words(self._words(block), self._salt)
+            counts = counts + bucket_counts(hashes, read_array(self._path(block), "counts"))
         self._ranks = bucket_ranks(counts)
 
     def rows(self, block: int) -> Rows:
         """See `join.Blocks`."""
         path = self._path(block)
         codes = hashed(hash_words(self._words(block), self._salt), self._ranks)
-        return Numbered(self._read(path, "numbers"), self._read(path, "starts")).coded(codes)
+        return Numbered(read_array(path, "numbers"), read_array(path, "starts")).coded(codes)
 
     def num_wordless(self, block: int) -> int:
         """Rows of a block without a word."""
@@ -140,13 +147,11 @@ class DiskBlocks:
         """See `join.Blocks`."""
         if name not in self._found[block]:
             return None
-        found: npt.NDArray[Any] = np.load(self._path_of(name, block))
-        return found
+        return read_array(self._path_of(name, block), "found")
 
     def put(self, name: str, block: int, found: npt.NDArray[Any]) -> None:
         """See `join.Blocks`."""
-        with write_atomically(self._path_of(name, block)) as stream:
-            np.save(stream, found)
+        write_arrays(self._path_of(name, block), found=found)
         self._found[block].add(name)
 
     def names(self, block: int) -> list[str]:
@@ -155,9 +160,9 @@ class DiskBlocks:
 
     def delete(self) -> None:
         """Leave nothing of the run behind."""
-        for path in sorted(self._folder.iterdir(), key=lambda path: path.name != _PLAN):
-            path.unlink()  # the plan first: what is left after a kill is no run
-        self._folder.rmdir()
+        (self._folder / _PLAN).replace(self._folder / _DONE)  # takes no room on a full disk
+        _clear(self._folder)
+        (self._folder / _LOCK).unlink(missing_ok=True)
 
     def _begin(self) -> None:
         self._encoder = Encoder(self._tokenizer)
@@ -174,18 +179,27 @@ class DiskBlocks:
                 "wordless": int((lengths == 0).sum()),
                 "against": self._against,
             }
-            with write_atomically(self._path(len(self._reports))) as stream:
-                np.savez(
-                    stream,
-                    numbers=np.concatenate([batch.numbers for batch in self._batches]),
-                    starts=np.concatenate([[0], np.cumsum(lengths)]),
-                    words=words.raw,
-                    word_starts=words.starts,
-                    counts=self._encoder.vocabulary.counts(),
-                    report=np.array(json.dumps(report)),
-                )
+            write_arrays(
+                self._path(len(self._reports)),
+                numbers=np.concatenate([batch.numbers for batch in self._batches]),
+                starts=np.concatenate([[0], np.cumsum(lengths)]),
+                words=words.raw,
+                word_starts=words.starts,
+                counts=self._encoder.vocabulary.counts(),
+                report=np.array(json.dumps(report)),
+            )
             self._reports.append(report)
         self._begin()
+
+    def _check_complete(self) -> None:
+        """Raises IntegrityError if a file is gone that was there when another was written."""
+        num_blocks = len(self._reports)
+        gone = len(list(self._folder.glob(_BLOCKS))) != num_blocks
+        if self.is_read:
+            gone = gone or read_json(self._folder / _PROVED)["blocks"] != num_blocks
+        if gone or (self._found and not self.is_read):
+            hint = "remove it and start again"
+            raise IntegrityError("files of this run are missing", where=str(self._folder), hint=hint)
 
     def _proves(self, salt: int) -> bool:
         """Whether no two words of the run share a hash.  They are looked at in turns, by the first bits."""
@@ -210,53 +224,49 @@ class DiskBlocks:
 
     def _words(self, block: int) -> Words:
         path = self._path(block)
-        return Words(self._read(path, "words"), self._read(path, "word_starts"))
-
-    def _read(self, path: Path, name: str) -> npt.NDArray[Any]:
-        try:
-            with np.load(path) as block:
-                found: npt.NDArray[Any] = block[name]
-                return found
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise IntegrityError(
-                "expected a block as it was written, found it changed",
-                where=str(path),
-                hint=f"remove {self._folder} and start again",
-            ) from error
+        return Words(read_array(path, "words"), read_array(path, "word_starts"))
 
     def _path(self, block: int) -> Path:
         return self._folder / f"block-{block:06d}.npz"
 
     def _path_of(self, name: str, block: int) -> Path:
-        return self._folder / f"{block:06d}.{name}.npy"
+        return self._folder / f"{block:06d}.{name}.npz"
+
+
+def is_stopped(folder: Path) -> bool:
+    """Whether a run was stopped that spilled to this folder."""
+    return (folder / _PLAN).is_file()
 
 
 def _check(folder: Path, plan: dict[str, Any]) -> None:
-    """Raises UsageError unless the folder is of this plan, empty, or not there yet."""
+    """Raises UsageError unless the folder is of this plan, of a run that is done, empty, or not there yet."""
     path = folder / _PLAN
     if path.exists():
-        before = _read_json(path)
+        before = read_json(path)
         if differing := sorted(key for key in {*before, *plan} if before.get(key) != plan.get(key)):
             raise UsageError(
                 f"this folder is of another run: it differs in {', '.join(differing)}",
                 where=str(folder),
-                hint="name another folder, or remove this one",
+                hint="name another with --spill, or remove this one",
             )
     elif folder.exists() and not folder.is_dir():
         raise UsageError("expected a folder, found a file", where=str(folder), hint="name another")
-    elif folder.exists() and any(entry.name != _LOCK for entry in folder.iterdir()):
-        raise UsageError(
-            "expected an empty folder, or one of this run", where=str(folder), hint="name another, or a new one"
-        )
+    elif (folder / _DONE).exists():
+        read_json(folder / _DONE)  # so it is ours
+    elif folder.exists():
+        nothing = {folder / _LOCK, *folder.glob(f".{_PLAN}.*.tmp")}  # a run may be killed before it has its plan
+        if any(entry not in nothing for entry in folder.iterdir()):
+            raise UsageError(
+                "expected an empty folder, or one of this run", where=str(folder), hint="name another, or a new one"
+            )
 
 
-def _write_json(path: Path, value: Any) -> None:
-    with write_atomically(path) as stream:
-        stream.write((json.dumps(value, indent=2) + "\n").encode())
+def _clear(folder: Path) -> None:
+    """Remove the files of a run that is done, and only those; the word that it is done goes last."""
+    for pattern in (_TEMPORARY, _FOUND, _PROVED, _BLOCKS, _DONE):
+        _remove(folder, pattern)
 
 
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise IntegrityError("expected it as it was written, found it changed", where=str(path)) from error
+def _remove(folder: Path, pattern: str) -> None:
+    for path in folder.glob(pattern):
+        path.unlink()
