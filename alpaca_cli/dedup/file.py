@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alpaca_cli.data.files import refuse_existing, refuse_reading_and_writing, write_atomically
+from alpaca_cli.dedup import kernel
 from alpaca_cli.dedup.blocks import MemoryBlocks
 from alpaca_cli.dedup.join import Blocks, OnProgress, decide, explain
 from alpaca_cli.dedup.machine import free_memory, num_cores
@@ -131,6 +132,11 @@ def dedup_file(
     ):
         spill = out.with_name(out.name + ".spill")
         on_note(f"these rows may need more than {memory / 1e9:.1f} GB: they are compared on disk, in {spill}")
+    if kernel.LIBRARY is None:
+        on_note(
+            "comparing is slower here: the compiled kernel is missing, or older than this code"
+            " (install a C compiler, then alpaca-cli again)"
+        )
     with ExitStack() as open_:
         blocks: MemoryBlocks | DiskBlocks = MemoryBlocks(name)
         limit = 1 << 62
