@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+from packaging.tags import platform_tags
 
 FLAGS = ["-O3", "-std=c99", "-shared", "-fPIC", "-fvisibility=hidden"]
 EXACT = ["-ffp-contract=off"]  # a fused multiply-add would round F otherwise than rouge_score does
@@ -39,7 +40,9 @@ class KernelHook(BuildHookInterface):  # type: ignore[type-arg]
         else:
             build_data["force_include"][str(library)] = f"alpaca_cli/dedup/{NAME}"
         build_data["pure_python"] = False
-        build_data["tag"] = "py3-none-" + sysconfig.get_platform().replace("-", "_").replace(".", "_")
+        build_data["tag"] = "py3-none-" + next(  # not sysconfig's name: of some Pythons for macOS pip does not know it
+            name for name in platform_tags() if "manylinux" not in name and "musllinux" not in name
+        )
 
     def finalize(self, *_: Any) -> None:
         """Called by hatchling after it."""

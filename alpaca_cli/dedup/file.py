@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alpaca_cli.data.files import refuse_existing, refuse_reading_and_writing, write_atomically
+from alpaca_cli.dedup import kernel
 from alpaca_cli.dedup.job import Engine, Job, OnProgress, Source
 from alpaca_cli.dedup.local import LocalEngine
 from alpaca_cli.dedup.machine import free_memory, num_cores
@@ -85,6 +86,11 @@ def dedup_file(
     for other in others:
         refuse_reading_and_writing(filter(None, [out, report]), other.paths)
     job = Job(data, others, threshold, name, skip_bad, report is not None, workers or num_cores(), on_progress)
+    if kernel.LIBRARY is None:
+        on_note(
+            "comparing is slower here: the compiled kernel is missing, or older than this code"
+            " (install a C compiler, then alpaca-cli again)"
+        )
     if engine is None:
         memory = free_memory() // 2 if memory is None else memory
         engine = LocalEngine(memory, spill, out.with_name(out.name + ".spill"), on_note)

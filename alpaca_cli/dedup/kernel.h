@@ -14,6 +14,7 @@
 #endif
 
 #define NONE UINT32_MAX
+#define KERNEL_VERSION 1 /* one more with each change of what Python calls or gets; kernel.py demands it */
 
 static inline uint64_t mix(uint64_t x) { /* a bijection: Steele et al. 2014, splitmix64 */
     x ^= x >> 30;
@@ -23,12 +24,17 @@ static inline uint64_t mix(uint64_t x) { /* a bijection: Steele et al. 2014, spl
     return x ^ (x >> 31);
 }
 
+/* As realloc; NULL also where the size is none that a pointer could reach. */
+static inline void *resized(void *data, uint64_t count, size_t size) {
+    return count <= SIZE_MAX / size ? realloc(data, (size_t)count * size) : NULL;
+}
+
 /* Room for `need` items of `size` bytes behind `*data`; doubles. */
 static inline int reserve(void **data, uint64_t *room, uint64_t need, size_t size) {
     if (need <= *room) return 0;
     uint64_t wanted = *room ? *room : 16;
-    while (wanted < need) wanted *= 2;
-    void *grown = realloc(*data, wanted * size);
+    while (wanted < need && wanted <= UINT64_MAX / 2) wanted *= 2;
+    void *grown = wanted < need ? NULL : resized(*data, wanted, size);
     if (!grown) return -1;
     *data = grown;
     *room = wanted;

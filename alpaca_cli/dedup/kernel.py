@@ -1,7 +1,7 @@
 """The compiled inner loops (`*.c` in this folder), if they were built when this package was installed.
 
 Called through ctypes, which lets go of Python's lock: threads search on all cores.  Without them `plain` does the same,
-slower; `LIBRARY` is then None.
+slower; `LIBRARY` is then None, as it is where they were built from sources that Python called in another way.
 """
 
 from __future__ import annotations
@@ -19,9 +19,13 @@ from alpaca_cli.dedup.rows import Rows, Words
 
 ENDING = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
 
+VERSION = 1
+"""Of what is called here: KERNEL_VERSION of kernel.h.  An editable install may hold a library of older sources."""
+
 _POINTER, _LONG, _INT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
 _ROWS = [_POINTER, _POINTER, _LONG, _LONG]  # codes, starts, begin, end
 _SIGNATURES: dict[str, tuple[object, list[object]]] = {
+    "kernel_version": (_LONG, []),
     "vocabulary_new": (_POINTER, []),
     "vocabulary_free": (None, [_POINTER]),
     "vocabulary_number": (_LONG, [_POINTER, ctypes.c_char_p, _LONG, _INT, _POINTER, _POINTER]),
@@ -50,19 +54,19 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
 }
 
 
-def _load() -> ctypes.CDLL | None:
-    """The library beside this file; None if it was not built, or not for this machine."""
+def load(path: Path) -> ctypes.CDLL | None:
+    """The library; None if it was not built, or not for this machine, or from sources of another version."""
     try:
-        library = ctypes.CDLL(str(Path(__file__).with_name("_kernel" + ENDING)))
+        library = ctypes.CDLL(str(path))
         for name, (result, arguments) in _SIGNATURES.items():
             function = getattr(library, name)
             function.restype, function.argtypes = result, arguments
     except (OSError, AttributeError):
         return None
-    return library
+    return library if library.kernel_version() == VERSION else None
 
 
-LIBRARY = _load()
+LIBRARY = load(Path(__file__).with_name("_kernel" + ENDING))
 
 
 class Vocabulary:

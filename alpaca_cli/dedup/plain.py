@@ -5,9 +5,9 @@ Only the prefix is used to pass over pairs; what is left is counted by RapidFuzz
 
 from __future__ import annotations
 
-import math
 from array import array
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -85,7 +85,7 @@ class Searcher:
     def __init__(self, threshold: float, part: int, parts: int) -> None:
         self._threshold, self._part, self._parts = threshold, part, parts
         self.own = Scratch()
-        self._number_of: dict[int, int] = {}
+        self._number_of: dict[int, int] = {}  # from 1; what asks may also hold words that no row has, all 0
         self._holders: dict[int, array[int]] = {}  # of each word the rows that have it in their prefix
         self._lengths = array("q")
         self._texts: list[str | tuple[int, ...]] = []
@@ -163,6 +163,8 @@ class Searcher:
         for code in self._leading(codes):
             self._holders.setdefault(code, array("q")).append(len(self))
         self._lengths.append(len(codes))
+        for code in codes.tolist():
+            self._number_of.setdefault(code, len(self._number_of) + 1)
         self._texts.append(self._text(codes))
 
     def _leading(self, codes: npt.NDArray[np.uint64]) -> list[int]:
@@ -193,7 +195,7 @@ class Searcher:
         """What RapidFuzz compares: a character for each word.  It takes other things by their hash, which for a small
         number is the number.
         """
-        numbers = [self._number_of.setdefault(code, len(self._number_of)) for code in codes.tolist()]
+        numbers = [self._number_of.get(code, 0) for code in codes.tolist()]
         return tuple(numbers) if max(numbers, default=0) >= _CODE_POINTS else "".join(map(chr, numbers))
 
 
@@ -209,11 +211,15 @@ def _row(rows: Rows, i: int) -> npt.NDArray[np.uint64]:
 
 
 def _prefix(codes: npt.NDArray[np.uint64], threshold: float) -> npt.NDArray[np.uint64]:
-    """The rarest words; F = 2L / (m + n) > t and L <= n demand L > t m / (2 - t), and the rarest common word is among
-    the first m - L + 1.
-    """
-    least = max(1, math.ceil((threshold - 1e-9) * len(codes) / (2 - threshold)))  # the rounding of F is less than that
-    return np.sort(codes)[: max(0, len(codes) - least + 1)]
+    """The rarest words: where L words are common, the rarest of them is among the first m - L + 1."""
+    return np.sort(codes)[: len(codes) - _least_of_any(threshold, len(codes)) + 1]
+
+
+@lru_cache(maxsize=1 << 12)
+def _least_of_any(threshold: float, length: int) -> int:
+    """The smallest L with which so many words may be over it, whatever the other's: those L and nothing else."""
+    common = np.arange(1, length + 1)
+    return 1 + int(np.count_nonzero(f_measure(common, length, common) <= threshold))
 
 
 def _mixed(codes: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:

@@ -9,10 +9,12 @@
    - Position (Xiao et al. 2008): what is in common begins at that word, so L <= min(what is left of each).  Of a word
      that many rows have, the rows are filed by their length: those too long or too short are not looked at.
    - Bag: a row's words set bits in a word of 64 and one of 256; each bit set here and not there is a word not shared.
-   - What is left is counted by the bit-parallel LCS of Hyyrö 2004, 64 words of a row at once.
+   - What is left is counted by the bit-parallel LCS of Hyyrö 2004, 64 words of a row at once; of a long row only the
+     blocks of 64 words in which the other's word stands, and those into which it carries.
 
    Threads: any number of queries may run at once, each with a Scratch of its own, while nothing is added.
-   Memory: linear in the words of the rows that were added.  A function that returns int returns -1 when memory runs out. */
+   Memory: linear in the words of the rows that were added, and a Scratch in those of the longest row that asked.
+   A function that returns int returns -1 when memory runs out; a row is then added whole or not at all. */
 
 #include "kernel.h"
 
@@ -93,6 +95,12 @@ typedef struct {
 } Index;
 
 typedef struct {
+    uint64_t mask; /* where in this block of 64 places of the queried row a word stands, a bit a place */
+    uint32_t block;
+    uint32_t next; /* in `places`: the word's next block; NONE behind its last */
+} Places;
+
+typedef struct {
     uint32_t *stamps; /* the query that last looked at a row */
     uint64_t stamps_room;
     uint32_t stamp;
@@ -100,11 +108,11 @@ typedef struct {
     uint64_t sorted_room;
     uint16_t *least[TABLE]; /* by m, then n */
     uint64_t *keys;         /* hash table of the words of the queried row */
-    uint64_t *masks;        /* where in the row each of them stands, a bit a place */
-    uint32_t *counts, *seen;
-    uint8_t *used;
+    uint32_t *counts;       /* how often each of them stands there, 0 in an empty slot */
+    uint32_t *seen;
+    Places *places; /* the first of each slot, and behind the slots the others */
     uint64_t *state;
-    uint64_t keys_room, masks_room, counts_room, seen_room, used_room, state_room;
+    uint64_t keys_room, counts_room, seen_room, places_room, state_room;
     uint64_t num_slots, num_blocks;
     unsigned shift;
     uint64_t *hits; /* rows over the threshold, ascending */
@@ -182,10 +190,9 @@ PUBLIC void scratch_free(Scratch *s) {
     free(s->stamps);
     free(s->sorted);
     free(s->keys);
-    free(s->masks);
     free(s->counts);
     free(s->seen);
-    free(s->used);
+    free(s->places);
     free(s->state);
     free(s->hits);
     free(s);
@@ -237,24 +244,27 @@ static int class_of(uint64_t n) {
 
 static int append(Index *x, List *list, Posting posting) {
     if (list->count == list->room) {
-        uint32_t room = list->room ? list->room + list->room / 2 + 1 : 1;
-        Posting *grown = realloc(list->postings, room * sizeof *grown);
+        uint64_t room = list->room + (uint64_t)list->room / 2 + 1;
+        if (room > NONE) room = NONE; /* there are less rows than that */
+        Posting *grown = resized(list->postings, room, sizeof *grown);
         if (!grown) return -1;
         x->num_bytes += (room - list->room) * sizeof *grown;
         list->postings = grown;
-        list->room = room;
+        list->room = (uint32_t)room;
     }
     list->postings[list->count++] = posting;
     return 0;
 }
 
 static int split_by_class(Index *x, List *list) {
+    uint64_t num_bytes = x->num_bytes;
     List *by_class = calloc(CLASSES, sizeof *by_class);
     if (!by_class) return -1;
     for (uint32_t i = 0; i < list->count; i++)
         if (append(x, &by_class[class_of(list->postings[i].length)], list->postings[i])) {
             for (int c = 0; c < CLASSES; c++) free(by_class[c].postings);
             free(by_class);
+            x->num_bytes = num_bytes;
             return -1;
         }
     free(list->postings);
@@ -265,20 +275,28 @@ static int split_by_class(Index *x, List *list) {
 }
 
 static int file_under(Index *x, uint64_t code, Posting posting) {
+    if ((x->num_lists + 1) * 2 > x->num_slots && index_grow(x)) return -1;
     uint64_t slot = slot_of(x, code);
     if (x->list_of[slot] == NONE) {
-        if (reserve((void **)&x->lists, &x->lists_room, x->num_lists + 1, sizeof *x->lists)) return -1;
+        if (x->num_lists == NONE - 1 ||
+            reserve((void **)&x->lists, &x->lists_room, x->num_lists + 1, sizeof *x->lists))
+            return -1;
         memset(&x->lists[x->num_lists], 0, sizeof *x->lists);
         x->keys[slot] = code;
         x->list_of[slot] = (uint32_t)x->num_lists++;
-        if (x->num_lists * 2 > x->num_slots) {
-            if (index_grow(x)) return -1;
-            slot = slot_of(x, code);
-        }
     }
     List *list = &x->lists[x->list_of[slot]];
     if (list->count == MANY && split_by_class(x, list)) return -1;
     return append(x, list->by_class ? &list->by_class[class_of(posting.length)] : list, posting);
+}
+
+/* Undoes file_under for the row that was to be the next; nothing where it was not filed under the word. */
+static void take_back(Index *x, uint64_t code, uint64_t length) {
+    uint32_t number = x->list_of[slot_of(x, code)];
+    if (number == NONE) return;
+    List *list = &x->lists[number];
+    if (list->by_class) list = &list->by_class[class_of(length)];
+    if (list->count && list->postings[list->count - 1].row == x->num_rows) list->count--;
 }
 
 /* The row's words, rare first; how many of them are its prefix is returned, 0 if it can be over the threshold with no
@@ -308,7 +326,10 @@ static int add_row(Index *x, Scratch *s, const uint64_t *codes, uint64_t m) {
         uint64_t code = s->sorted[i];
         if ((i && s->sorted[i - 1] == code) || !belongs(code, x->part, x->parts)) continue;
         posting.rest = clipped(m - (uint64_t)i);
-        if (file_under(x, code, posting)) return -1;
+        if (file_under(x, code, posting)) {
+            while (i-- > 0) take_back(x, s->sorted[i], m);
+            return -1;
+        }
     }
     x->starts[++x->num_rows] = end;
     return 0;
@@ -318,36 +339,40 @@ static int add_row(Index *x, Scratch *s, const uint64_t *codes, uint64_t m) {
 
 static int64_t find_word(const Scratch *s, uint64_t code) {
     uint64_t slot = (code * UINT64_C(0x9e3779b97f4a7c15)) >> s->shift;
-    for (; s->used[slot]; slot = (slot + 1) & (s->num_slots - 1))
+    for (; s->counts[slot]; slot = (slot + 1) & (s->num_slots - 1))
         if (s->keys[slot] == code) return (int64_t)slot;
     return -1;
 }
 
 static int table_of(Scratch *s, const uint64_t *codes, uint64_t m) {
+    if (m > NONE / 8) return -1; /* `places` are numbered in 32 bits */
     unsigned bits = 3;
     while ((UINT64_C(1) << bits) < 2 * m) bits++;
     s->num_slots = UINT64_C(1) << bits;
     s->shift = 64 - bits;
     s->num_blocks = (m + 63) / 64;
     if (reserve((void **)&s->keys, &s->keys_room, s->num_slots, sizeof *s->keys) ||
-        reserve((void **)&s->used, &s->used_room, s->num_slots, sizeof *s->used) ||
         reserve((void **)&s->counts, &s->counts_room, s->num_slots, sizeof *s->counts) ||
         reserve((void **)&s->seen, &s->seen_room, s->num_slots, sizeof *s->seen) ||
-        reserve((void **)&s->masks, &s->masks_room, s->num_slots * s->num_blocks, sizeof *s->masks) ||
+        reserve((void **)&s->places, &s->places_room, s->num_slots + m, sizeof *s->places) ||
         reserve((void **)&s->state, &s->state_room, s->num_blocks, sizeof *s->state))
         return -1;
-    memset(s->used, 0, s->num_slots);
-    for (uint64_t i = 0; i < m; i++) {
+    memset(s->counts, 0, s->num_slots * sizeof *s->counts);
+    memset(s->seen, 0, s->num_slots * sizeof *s->seen);
+    uint32_t unused = (uint32_t)s->num_slots;
+    for (uint64_t i = m; i-- > 0;) { /* backwards: the first block is met last */
         uint64_t slot = (codes[i] * UINT64_C(0x9e3779b97f4a7c15)) >> s->shift;
-        while (s->used[slot] && s->keys[slot] != codes[i]) slot = (slot + 1) & (s->num_slots - 1);
-        if (!s->used[slot]) {
-            s->used[slot] = 1;
+        while (s->counts[slot] && s->keys[slot] != codes[i]) slot = (slot + 1) & (s->num_slots - 1);
+        Places *first = &s->places[slot];
+        uint32_t block = (uint32_t)(i / 64);
+        if (!s->counts[slot]++) {
             s->keys[slot] = codes[i];
-            s->counts[slot] = s->seen[slot] = 0;
-            memset(s->masks + slot * s->num_blocks, 0, s->num_blocks * sizeof *s->masks);
+            *first = (Places){0, block, NONE};
+        } else if (first->block != block) {
+            s->places[unused] = *first;
+            *first = (Places){0, block, unused++};
         }
-        s->counts[slot]++;
-        s->masks[slot * s->num_blocks + i / 64] |= UINT64_C(1) << (i % 64);
+        first->mask |= UINT64_C(1) << (i % 64);
     }
     return 0;
 }
@@ -376,7 +401,7 @@ static uint64_t lcs_with(const Scratch *s, uint64_t m, const uint64_t *codes, ui
         for (uint64_t i = 0; i < n; i++) {
             int64_t slot = find_word(s, codes[i]);
             if (slot < 0) continue;
-            uint64_t met = state & s->masks[slot];
+            uint64_t met = state & s->places[slot].mask;
             state = (state + met) | (state - met);
         }
         return ones(m == 64 ? ~state : ~state & ((UINT64_C(1) << m) - 1));
@@ -385,15 +410,19 @@ static uint64_t lcs_with(const Scratch *s, uint64_t m, const uint64_t *codes, ui
     for (uint64_t i = 0; i < n; i++) {
         int64_t slot = find_word(s, codes[i]);
         if (slot < 0) continue;
-        const uint64_t *masks = s->masks + (uint64_t)slot * blocks;
         uint64_t carry = 0;
-        for (uint64_t b = 0; b < blocks; b++) {
-            uint64_t state = s->state[b], met = state & masks[b];
+        for (const Places *p = &s->places[slot]; p;) {
+            uint64_t b = p->block, state = s->state[b], met = state & p->mask;
             uint64_t sum = state + carry;
             carry = sum < carry;
             sum += met;
             carry |= sum < met;
             s->state[b] = sum | (state - met);
+            p = p->next == NONE ? NULL : &s->places[p->next];
+            for (uint64_t end = p ? p->block : blocks; carry && ++b < end;) { /* here the word does not stand */
+                carry = s->state[b] == UINT64_MAX;
+                s->state[b] |= s->state[b] + 1;
+            }
         }
     }
     for (uint64_t b = 0; b < blocks; b++) {
@@ -539,7 +568,8 @@ static int ask(const Index *x, Scratch *s, const uint64_t *codes, uint64_t m, Qu
         if (!list->by_class) {
             found = look_through(x, s, &a, list, rest, q);
         } else { /* t (m + n) / 2 < L <= rest */
-            int longest = class_of((uint64_t)(2 * (double)rest / x->threshold - (double)m) + 1);
+            double most = 2 * (double)rest / x->threshold - (double)m + 1;
+            int longest = most < LONG_ROW ? class_of((uint64_t)most) : CLASSES - 1;
             for (int c = shortest; c <= longest && !found; c++)
                 if (list->by_class[c].count) found = look_through(x, s, &a, &list->by_class[c], rest, q);
         }
@@ -549,6 +579,8 @@ static int ask(const Index *x, Scratch *s, const uint64_t *codes, uint64_t m, Qu
 }
 
 /* ---- what Python calls: rows are codes[starts[i]] to before codes[starts[i + 1]] ---- */
+
+PUBLIC int64_t kernel_version(void) { return KERNEL_VERSION; }
 
 PUBLIC uint64_t index_length(const Index *x) { return x->num_rows; }
 

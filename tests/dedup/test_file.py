@@ -12,6 +12,7 @@ import pytest
 from rouge_score import rouge_scorer
 
 from alpaca_cli.data.example import Example
+from alpaca_cli.dedup import kernel
 from alpaca_cli.dedup.file import DedupReport, dedup_file
 from alpaca_cli.errors import AlpacaError, DataError, UsageError
 from alpaca_cli.format.names import FORMAT_NAMES
@@ -275,3 +276,19 @@ def test_bad_rows_at_any_place_leave_the_others_in_theirs(tmp_path: Path) -> Non
         dedup_file(tmp_path / "in.jsonl", tmp_path / "a.jsonl", skip_bad=True, force=True)
         dedup_file(tmp_path / "good.jsonl", tmp_path / "b.jsonl", force=True)
         assert (tmp_path / "a.jsonl").read_bytes() == (tmp_path / "b.jsonl").read_bytes()
+
+
+def test_a_run_without_the_compiled_kernel_says_once_that_it_is_slower(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notes = list[str]()
+    fast = dedup_file(source, tmp_path / "fast", on_note=notes.append)
+    assert notes == []
+    monkeypatch.setattr(kernel, "LIBRARY", None)
+    slow = dedup_file(source, tmp_path / "slow", on_note=notes.append)
+    assert notes == [
+        "comparing is slower here: the compiled kernel is missing, or older than this code"
+        " (install a C compiler, then alpaca-cli again)"
+    ]
+    assert (slow.kept, slow.dropped) == (fast.kept, fast.dropped)
+    assert (tmp_path / "slow").read_bytes() == (tmp_path / "fast").read_bytes()

@@ -6,6 +6,7 @@ import ctypes
 import random
 from array import array
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +34,16 @@ def _way(request: pytest.FixtureRequest) -> Iterator[None]:
 def test_the_kernel_was_compiled() -> None:
     """Where there is a compiler; otherwise half of these tests would pass for nothing."""
     assert isinstance(COMPILED, ctypes.CDLL)
+
+
+def test_a_library_of_other_sources_is_not_called(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert COMPILED is not None
+    assert isinstance(kernel.load(Path(COMPILED._name)), ctypes.CDLL)
+    monkeypatch.setattr(kernel, "VERSION", kernel.VERSION + 1)
+    assert kernel.load(Path(COMPILED._name)) is None
+    assert kernel.load(tmp_path / "none.so") is None
+    (tmp_path / "text.so").write_text("no library")
+    assert kernel.load(tmp_path / "text.so") is None
 
 
 def encoded(texts: list[str]) -> Rows:
@@ -106,6 +117,31 @@ def test_the_parts_find_together_what_the_whole_finds(texts: list[str], threshol
 
 
 @settings(deadline=None)
+@given(texts=TEXTS, threshold=THRESHOLDS, num_parts=st.integers(1, 7), data=st.data())
+def test_machines_with_and_without_a_compiler_find_the_same_together(
+    texts: list[str], threshold: float, num_parts: int, data: st.DataObject
+) -> None:
+    rows, near = encoded(texts), scores(texts) > threshold
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernel, "LIBRARY", None)
+        plain_places, plain_parts = parts_of(rows, threshold, num_parts)
+        patch.setattr(kernel, "LIBRARY", COMPILED)
+        places, parts = parts_of(rows, threshold, num_parts)
+        assert places.tolist() == plain_places.tolist()
+        assert parts.tolist() == plain_parts.tolist()
+
+        found = np.zeros_like(near)
+        for part in range(num_parts):
+            patch.setattr(kernel, "LIBRARY", data.draw(st.sampled_from([COMPILED, None])))
+            own = places[parts == part]
+            index = Index(threshold, part=part, parts=num_parts)
+            index.add(rows.take(own))
+            starts, numbers = index.near(rows.take(own), limit=len(texts) + 1)
+            found[np.repeat(own, np.diff(starts)), own[numbers]] = True
+        np.testing.assert_array_equal(found, near)
+
+
+@settings(deadline=None)
 @given(texts=TEXTS, threshold=THRESHOLDS, workers=st.integers(1, 3), at_once=st.integers(1, 5))
 def test_what_is_admitted_is_near_nothing_admitted_before(
     texts: list[str], threshold: float, workers: int, at_once: int
@@ -138,6 +174,14 @@ def test_rows_of_hundreds_of_words_and_of_more_than_a_posting_can_say() -> None:
     index = Index(0.7)
     index.add(rows)
     assert index.nearest(rows, before=np.arange(4))[0].tolist() == [-1, 0, 1, -1]
+
+
+def test_many_rows_under_a_word_at_thresholds_of_almost_nothing() -> None:
+    rows = Rows.of([[1, 100 + row, 200 + row] for row in range(100)])
+    for threshold in (1e-9, 1e-19, 1e-300, 5e-324):
+        index = Index(threshold)
+        index.add(rows)
+        assert index.near(Rows.of([[7, 1]]), limit=200)[1].tolist() == list(range(100))
 
 
 def test_any_number_of_workers_finds_the_same() -> None:
