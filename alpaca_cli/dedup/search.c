@@ -31,10 +31,14 @@
 #define CLASSES 64          /* of length: one for each below 8, then eight from a power of two to the next */
 
 static unsigned ones(uint64_t x) {
+#if defined(__POPCNT__) || defined(__aarch64__)
+    return (unsigned)__builtin_popcountll(x);
+#else
     x -= (x >> 1) & UINT64_C(0x5555555555555555);
     x = (x & UINT64_C(0x3333333333333333)) + ((x >> 2) & UINT64_C(0x3333333333333333));
     x = (x + (x >> 4)) & UINT64_C(0x0f0f0f0f0f0f0f0f);
     return (unsigned)((x * UINT64_C(0x0101010101010101)) >> 56);
+#endif
 }
 
 /* ---- the score ---- */
@@ -419,7 +423,7 @@ static uint64_t lcs_with(const Scratch *s, uint64_t m, const uint64_t *codes, ui
             carry |= sum < met;
             s->state[b] = sum | (state - met);
             p = p->next == NONE ? NULL : &s->places[p->next];
-            for (uint64_t end = p ? p->block : blocks; carry && ++b < end;) { /* here the word does not stand */
+            for (uint64_t end = p ? p->block : blocks; ++b < end && carry;) { /* here the word does not stand */
                 carry = s->state[b] == UINT64_MAX;
                 s->state[b] |= s->state[b] + 1;
             }
@@ -499,30 +503,26 @@ typedef struct {
 
 /* Looks at the rows under one word, behind which `rest` words of the asking row are left.  1 if no other row is wanted. */
 static int look_through(const Index *x, Scratch *s, Asking *a, const List *list, uint64_t rest, Query *q) {
-    uint64_t m = a->m;
-    uint32_t at = 0;
-    if (q->from) { /* the first posting of a row from there on */
-        uint32_t high = list->count;
-        while (at < high) {
-            uint32_t middle = at + (high - at) / 2;
-            if (list->postings[middle].row < q->from) at = middle + 1;
-            else high = middle;
-        }
-    }
-    for (; at < list->count; at++) {
-        const Posting *p = &list->postings[at];
+    const Posting *postings = list->postings;
+    const uint16_t *least_of = a->least_of;
+    uint64_t m = a->m, bag = a->bag;
+    uint32_t count = list->count, at = q->from ? count : 0;
+    while (at && postings[at - 1].row >= q->from) at--; /* few: rows from there on are the last ones */
+    for (; at < count; at++) {
+        const Posting *p = &postings[at];
         uint32_t row = p->row;
         if (row >= q->before) break;
         uint64_t n = p->length, least;
-        if (a->least_of && n < TABLE) {
-            least = a->least_of[n];
+        if (least_of && n < TABLE) {
+            least = least_of[n];
         } else {
             if (n == LONG_ROW) n = x->starts[row + 1] - x->starts[row];
             least = least_common(x->threshold, m, n);
             if (least > m || least > n) continue;
         }
-        if (rest < least || (p->rest < least && p->rest != LONG_ROW)) continue;
-        if (ones(a->bag & ~p->bag) + least > m || ones(p->bag & ~a->bag) + least > n) continue;
+        if ((rest < least) | ((p->rest < least) & (p->rest != LONG_ROW)) | (ones(bag & ~p->bag) + least > m) |
+            (ones(p->bag & ~bag) + least > n)) /* one jump, which is foreseen: each by itself is not */
+            continue;
         if (s->stamps[row] == s->stamp) continue;
         s->stamps[row] = s->stamp;
         uint64_t here = 0, there = 0;
