@@ -3,7 +3,7 @@
     python benchmarks/spill.py [--kills 40] [--rows 200000] [--memory 64MB] [--data alpaca_data.json] [--seed 0]
 
 Rows are made (`dedup_rows.py` says how).  A run is killed again and again, each time at a random moment of its life,
-and taken up by the same command, until it is done; then it is begun anew, until so many kills are made.  Rows and
+and taken up by the same command, until it is done or six kills are made; and so on, run after run.  Rows and
 report are compared byte for byte with those of a run in memory, and no file of the run may be left.  A kill after the
 outputs have their names is met by the command with --force, as it tells.
 
@@ -34,6 +34,7 @@ print(time.monotonic() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss
 sys.exit(os.waitstatus_to_exitcode(status))
 """
 OUTPUTS = ("out.jsonl", "report.jsonl")
+KILLS_A_RUN = 6  # then it is left to end
 
 
 def command(source: Path, folder: Path, *options: str) -> list[str]:
@@ -135,8 +136,8 @@ def main() -> None:
         while moments.total() < arguments.kills:
             folder = root / f"killed{runs}"
             line = command(source, folder, *spilling(folder, arguments.memory))
-            left = arguments.kills - moments.total()
-            moments.update(killed_run(line, folder, lambda most=wall: 0.2 + rng.random() * most, left))
+            most = min(KILLS_A_RUN, arguments.kills - moments.total())
+            moments.update(killed_run(line, folder, lambda mean=wall / 3: 0.3 + rng.expovariate(1 / mean), most))
             runs += 1
             for name in OUTPUTS:
                 if (folder / name).read_bytes() != (whole / name).read_bytes():

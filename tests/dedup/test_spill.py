@@ -35,13 +35,14 @@ MEMORY = 40_000
 # alike before some), or for want of room at its n-th sync; for n = 1, 2, ... until one comes to its end.  After each:
 # what is there, and what the next tries come to.
 DRIVER = """
-import contextlib, errno, io, itertools, json, os, shutil, signal, sys
+import contextlib, errno, gc, io, itertools, json, os, shutil, signal, sys
 from pathlib import Path
 from alpaca_cli.cli.app import main
 from alpaca_cli.dedup import encode, file, machine
 from alpaca_cli.format import sharded
 
 machine.LEAST, sharded.BATCH_ROWS, encode.RANK_BITS = 0, 10, 8
+gc.disable()  # it would write to each page that a fork shares with this process
 way, folder, *arguments = sys.argv[1:]
 folder = Path(folder)
 
@@ -285,6 +286,15 @@ def test_the_folder_of_another_run_is_refused(
 
 
 @pytest.mark.usefixtures("small")
+def test_what_a_kill_left_half_written_is_removed_when_the_run_goes_on(tmp_path: Path) -> None:
+    source = make(tmp_path / "in.jsonl")
+    folder = stopped(source, tmp_path)
+    before = contents(folder)
+    (folder / ".000000.kept.npz.x1y2.tmp").write_bytes(b"half")
+    assert contents(stopped(source, tmp_path)) == before
+
+
+@pytest.mark.usefixtures("small")
 def test_what_a_done_run_could_not_remove_is_in_nobodys_way(tmp_path: Path) -> None:
     source = make(tmp_path / "in.jsonl")
     folder = stopped(source, tmp_path)
@@ -367,11 +377,12 @@ def test_bad_rows_leave_no_folder_behind(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("small")
 def test_a_run_that_spilled_by_itself_goes_on_though_there_is_memory_now(tmp_path: Path) -> None:
-    source, notes = make(tmp_path / "in.jsonl"), list[str]()
+    source, notes, heard = make(tmp_path / "in.jsonl"), list[str](), set[str]()
     expected = whole(source, tmp_path)
     folder = tmp_path / "out.jsonl.spill"
     stopped(source, tmp_path).rename(folder)
-    dedup_file(source, tmp_path / "out.jsonl", on_note=notes.append)
+    dedup_file(source, tmp_path / "out.jsonl", on_note=notes.append, on_progress=lambda what, *_: heard.add(what))
+    assert heard == {"reading", "writing"}  # what was compared is not compared again
     assert notes == [f"a run that was stopped goes on in {folder}"]
     assert (tmp_path / "out.jsonl").read_bytes() == expected["out.jsonl"]
     assert not folder.exists()
