@@ -81,6 +81,8 @@ def decide(
     `memory` is the size in bytes from which an index makes way for the next.  Returns how many pairs were counted.
     """
     num_counted = 0
+    if all("kept" in blocks.names(block) for block in range(len(blocks.begins) - 1)):
+        return num_counted  # a run that goes on; a block's `kept` is put there when all else is known of it
     for segment in _segments(blocks, threshold, memory, workers, on_progress):
         kind = "against" if segment.first < blocks.num_against else "near"
         for block in range(max(segment.last, blocks.num_against), len(blocks.begins) - 1):
