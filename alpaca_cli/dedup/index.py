@@ -7,6 +7,7 @@ cannot be; where it was not compiled, `plain` does the same.
 from __future__ import annotations
 
 from array import array
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -116,14 +117,21 @@ class Index:
             for begin, end in chunks:
                 work(self._scratches[0], begin, end)
             return
-        waiting = iter(chunks)
+        waiting = deque(chunks)
 
         def run(scratch: Any) -> None:
-            while (chunk := next(waiting, None)) is not None:  # one step of a list's iterator: no two threads get one
+            while True:
+                try:
+                    chunk = waiting.popleft()
+                except IndexError:  # none is left
+                    return
                 work(scratch, *chunk)
 
         with ThreadPoolExecutor(workers) as threads:
-            list(threads.map(run, self._scratches[:workers]))
+            try:
+                list(threads.map(run, self._scratches[:workers]))
+            finally:  # after Ctrl-C no other chunk is begun
+                waiting.clear()
 
 
 def parts_of(rows: Rows, threshold: float, parts: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

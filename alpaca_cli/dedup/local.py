@@ -38,7 +38,7 @@ class LocalEngine:
         folder, path = (self.spill or self.default_spill).resolve(), output.resolve()
         if folder == path or folder in path.parents or path in folder.parents:
             hint = "name a folder beside it"
-            raise UsageError(f"--spill: expected a folder apart from {output}", where=str(folder), hint=hint)
+            raise UsageError(f"--spill: expected a folder apart from {path}", where=str(folder), hint=hint)
 
     @contextmanager
     def __call__(self, job: Job) -> Iterator[Found]:
