@@ -30,14 +30,14 @@ class RayEngine:
     @contextmanager
     def __call__(self, job: Job) -> Iterator[Found]:
         """All rows are read here first: what is bad in them is told before the cluster has anything to do."""
+        against, data = [name for source in job.against for name in _names(source)], _names(job.data)
         done = 0
         for source in job.sources:
             for texts in source.texts():
                 done += len(texts)
                 job.on_progress("reading", done, 0)
-        against = [name for source in job.against for name in _names(source)]
         outcome = dedup_on_ray(
-            _names(job.data),
+            data,
             partial(texts_of, field=job.data.field),
             threshold=job.threshold,
             tokenizer=job.tokenizer,
