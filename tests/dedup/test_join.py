@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import tempfile
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alpaca_cli.dedup import join, kernel
+from alpaca_cli.dedup import join
 from alpaca_cli.dedup.blocks import MemoryBlocks
 from alpaca_cli.dedup.index import Index
 from alpaca_cli.dedup.job import Mask
@@ -20,14 +20,7 @@ from alpaca_cli.dedup.rows import Rows
 from alpaca_cli.dedup.spill import DiskBlocks
 from slow_dedup import SCORER, TEXTS, THRESHOLDS, Fate, slow
 
-COMPILED = kernel.LIBRARY
-
-
-@pytest.fixture(params=["compiled", "plain"], autouse=True, scope="module")
-def _way(request: pytest.FixtureRequest) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kernel, "LIBRARY", COMPILED if request.param == "compiled" else None)
-        yield
+pytestmark = pytest.mark.usefixtures("each_way")
 
 
 def fates(
