@@ -75,9 +75,6 @@ def test_it_is_the_choice_of_the_greedy_pass(
     assert outcome.nearest is not None and outcome.scores is not None
     assert list(zip(outcome.nearest.tolist(), outcome.scores.tolist(), strict=True)) == nearest
     assert outcome.starts.tolist() == np.cumsum([0, *map(len, shards)]).tolist()
-    assert [outcome.kept(number).tolist() for number in range(len(shards))] == [
-        kept[begin : begin + len(shard)] for begin, shard in zip(outcome.starts.tolist(), shards, strict=False)
-    ]
 
 
 def test_a_row_whose_earliest_near_rows_are_all_dropped_asks_again() -> None:
