@@ -7,7 +7,7 @@ Two kinds, both drawn one after the other from a fixed seed, so that fewer rows 
   15 % copy an earlier row, whichever, with one to four words drawn anew, left out or put in.  So "What is the ... of"
   stays, and pairs that are like one another by half are about half as frequent as among Alpaca's own instructions.
 - `template-heavy`: one of 36 phrases of teachers ("Write a short story about ...") with one to three holes, of which
-  each gets one to six words.  The phrases too are as frequent as Zipf would have it: their words are hot keys.
+  each gets one to eight words.  The phrases too are as frequent as Zipf would have it: their words are hot keys.
 
 Words come from a Pitman-Yor process that goes on from the dataset's own: the next is an old one, the likelier the more
 often it was drawn, or, ever more rarely, one never seen.  So a vocabulary grows as that of a text, with the number of

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from hypothesis import strategies as st
 from rouge_score import rouge_scorer, tokenizers
+
+from alpaca_cli.dedup.rouge import rouge_l, rouge_words
 
 SCORER = rouge_scorer.RougeScorer(["rougeL"], use_stemmer=False)
 TOKENIZER = tokenizers.DefaultTokenizer(use_stemmer=False)
@@ -31,12 +33,22 @@ THRESHOLDS = st.one_of(
 )
 
 
-def slow(texts: Sequence[str], threshold: float, against: Sequence[str] = ()) -> list[Fate]:
+def by_rouge_score(one: str, other: str) -> float:
+    """F of two texts."""
+    return float(SCORER.score(one, other)["rougeL"].fmeasure)
+
+
+def slow(
+    texts: Sequence[str],
+    threshold: float,
+    against: Sequence[str] = (),
+    score: Callable[[str, str], float] = by_rouge_score,
+) -> list[Fate]:
     """What becomes of each text."""
     kept = [(-1 - number, text) for number, text in enumerate(against)]
     fates: list[Fate] = []
     for number, text in enumerate(texts):
-        scores = [SCORER.score(other, text)["rougeL"].fmeasure for _, other in kept]
+        scores = [score(other, text) for _, other in kept]
         best = max(scores, default=0.0)
         if best > threshold:
             fates.append((kept[scores.index(best)][0], best))
@@ -44,3 +56,23 @@ def slow(texts: Sequence[str], threshold: float, against: Sequence[str] = ()) ->
             fates.append(None)
             kept.append((number, text))
     return fates
+
+
+def statuses(
+    texts: Sequence[str], threshold: float, num_against: int = 0
+) -> tuple[list[bool], list[tuple[int, float]]]:
+    """The same for hundreds of texts, by `rouge_l`, as the cluster says it: numbered through all texts.
+
+    Whether each is kept, the first `num_against` whatever they are; and the most similar earlier kept one and F, or
+    -1 and 0.0.
+    """
+    words = {text: rouge_words(text) for text in texts}
+    fates: list[Fate] = [None] * num_against
+    fates += slow(
+        texts[num_against:], threshold, texts[:num_against], lambda one, other: rouge_l(words[one], words[other])
+    )
+    nearest = [
+        (-1, 0.0) if fate is None else (fate[0] + num_against if fate[0] >= 0 else -1 - fate[0], fate[1])
+        for fate in fates
+    ]
+    return [fate is None for fate in fates], nearest

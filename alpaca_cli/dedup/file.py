@@ -77,14 +77,16 @@ def dedup_file(
     name = _checked(threshold, tokenizer, field, workers)
     if report is not None:
         refuse_existing(report, force=force)
-        if report.resolve() == out.resolve():
-            raise UsageError("--out and --report are the same file", where=str(out))
     data = Source(ShardedDataset(source, skip_bad=skip_bad), field)
     others = [Source(ShardedDataset(each, skip_bad=skip_bad), field) for each in against]
-    check_out(data.dataset, out, force=force)
-    refuse_reading_and_writing(filter(None, [report]), data.paths)
+    written = check_out(data.dataset, out, force=force)
+    if report is not None:
+        if report.resolve() in (path.resolve() for path in written):
+            raise UsageError("--out and --report are the same file", where=str(report))
+        refuse_reading_and_writing([report], data.paths)
+        written.append(report)
     for other in others:
-        refuse_reading_and_writing(filter(None, [out, report]), other.paths)
+        refuse_reading_and_writing(written, other.paths)
     job = Job(data, others, threshold, name, skip_bad, report is not None, workers or num_cores(), on_progress)
     if kernel.LIBRARY is None:
         on_note(

@@ -48,8 +48,10 @@ class Source:
         """For each shard whether each of its rows is kept, bad ones included, given which of the good ones are."""
         masks, begin = [], 0
         for shard, rows, bad in zip(self.dataset.shards, self.rows, self.bad, strict=True):
+            is_good = np.ones(shard.rows, dtype=np.bool_)
+            is_good[bad], is_good[rows + len(bad) :] = False, False
             mask = np.zeros(shard.rows, dtype=np.bool_)
-            mask[np.delete(np.arange(rows + len(bad)), bad)] = kept[begin : begin + rows]
+            mask[is_good] = kept[begin : begin + rows]
             masks.append(mask)
             begin += rows
         return masks

@@ -95,6 +95,7 @@ def decide(
                 blocks.put(name, block, near)
                 on_progress("holding rows against those kept", int(blocks.begins[block + 1]), int(blocks.begins[-1]))
         num_counted += segment.index.num_counted
+        del segment  # or the next index would grow beside it
     return num_counted
 
 
@@ -119,6 +120,7 @@ def explain(
                 blocks.put(f"scores-{segment.name}", block, scores)
                 blocks.put(f"numbers-{segment.name}", block, found)
                 on_progress("finding what they repeat", int(blocks.begins[block + 1]), int(blocks.begins[-1]))
+        del segment  # as in `decide`
     for block in range(blocks.num_against, len(blocks.begins) - 1):
         dropped = _dropped(blocks, block)
         numbers, scores = np.full(len(dropped), -1, dtype=np.int64), np.zeros(len(dropped))

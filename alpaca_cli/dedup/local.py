@@ -108,8 +108,7 @@ def _num_bytes(job: Job) -> int:
 
 
 def _text_bytes(shard: Shard) -> int:
-    size = shard.path.stat().st_size
-    return size * TABLE_BYTES if shard.container.name == "parquet" else size
+    return shard.num_bytes * (TABLE_BYTES if shard.container.name == "parquet" else 1)
 
 
 def _plan(job: Job) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import IO
 
 import numpy as np
+import numpy.typing as npt
 
 from alpaca_cli.data.jsonl import dumps
 from alpaca_cli.dedup.job import Repeats, Source
@@ -19,14 +20,10 @@ IN_MEMORY = 1 << 26  # bytes of texts that are repeated; what is more goes to a 
 def write_report(stream: IO[bytes], sources: Sequence[Source], found: Repeats) -> None:
     """A JSON line for each dropped row, in order.
 
-    The sources are read once more; memory: 24 bytes for each dropped row and 16 for each that is repeated.
+    The sources are read once more; memory: 24 bytes for each dropped row and 16 for each that is repeated, at first
+    twice the 24.
     """
-    rows, others, scores = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)], [np.zeros(0)]
-    for some, repeated, of_these in found:
-        rows.append(some)
-        others.append(repeated)
-        scores.append(of_these)
-    dropped, repeated, score = np.concatenate(rows), np.concatenate(others), np.concatenate(scores)
+    dropped, repeated, score = _joined(found)
     wanted = np.unique(repeated)
     offsets = np.zeros(len(wanted) + 1, dtype=np.int64)
     num_seen = num_told = 0
@@ -56,6 +53,12 @@ def write_report(stream: IO[bytes], sources: Sequence[Source], found: Repeats) -
                 stream.write((dumps(line) + "\n").encode("utf-8"))
             num_told = last
             seen.seek(0, 2)
+
+
+def _joined(found: Repeats) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    none = np.zeros(0, dtype=np.int64)
+    rows, others, scores = zip((none, none, np.zeros(0)), *found, strict=True)
+    return np.concatenate(rows), np.concatenate(others), np.concatenate(scores)
 
 
 def _numbered(sources: Sequence[Source]) -> Iterator[tuple[int, list[tuple[int, str, str]]]]:

@@ -14,8 +14,6 @@ class Dataset:
     """At least one example, in the order of the file."""
 
     path: Path
-    raw: bytes
-    """The file as it was read, once: it may have been a pipe."""
     examples: list[Example]
     places: list[str]
     """Where each example stood, for messages about it: `path:line`, or `path[index]` counted from 0."""

@@ -100,7 +100,6 @@ def read_dataset(path: Path, *, template: Template | None = None, skip_bad: bool
         raise nothing_left(tally, path)
     return Dataset(
         path=path,
-        raw=raw,
         examples=examples,
         places=places,
         numbers=numbers,

@@ -4,39 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from io import BytesIO
 from itertools import chain
 from pathlib import Path
 from typing import IO
 
-import numpy as np
-
 from alpaca_cli.data.files import refuse_existing, refuse_existing_folder, write_atomically, write_folder_atomically
 from alpaca_cli.errors import UsageError
-from alpaca_cli.format.container import Mask, container_of
-from alpaca_cli.format.dataset import Dataset
+from alpaca_cli.format.container import Mask
 from alpaca_cli.format.sharded import Shard, ShardedDataset
 from alpaca_cli.format.shards import SUFFIXES
 
 
-def copy_rows(dataset: Dataset, indexes: Sequence[int], out: Path) -> int:
-    """Write the rows behind these examples of a dataset to `out`, in the order of the file; return the bytes.
+def check_out(dataset: ShardedDataset, out: Path, *, force: bool) -> list[Path]:
+    """The files that `write_kept` makes of `out`, if it may.
 
-    JSON Lines are copied byte for byte; a JSON list is written with indent 4, as Stanford's file; a parquet table keeps
-    its schema.  `out` may be the file that was read.
-    """
-    kept = np.zeros(len(dataset.examples) + dataset.skipped, dtype=np.bool_)
-    kept[[dataset.numbers[index] for index in indexes]] = True
-    container = container_of(lambda: BytesIO(dataset.raw), dataset.path)
-    with write_atomically(out) as stream:
-        container.join(container.pieces(kept), stream)
-        return stream.tell()
-
-
-def check_out(dataset: ShardedDataset, out: Path, *, force: bool) -> None:
-    """Whether `write_kept` may write to `out`: nothing is overwritten without `force`, nothing joined that is unlike.
-
-    Raises UsageError if not.
+    Raises UsageError if something would be overwritten without `force`, or joined that is unlike.
     """
     if _is_folder(dataset, out):
         counts = Counter(shard.path.name for shard in dataset.shards)
@@ -44,7 +26,7 @@ def check_out(dataset: ShardedDataset, out: Path, *, force: bool) -> None:
             hint = "name a file, into which all are joined, or take the folders one by one"
             raise UsageError(f"expected shards of different names, found {twice[0]} twice", where=str(out), hint=hint)
         refuse_existing_folder(out, counts, force=force)
-        return
+        return [out / name for name in counts]
     refuse_existing(out, force=force)
     if dataset.is_one_file:
         is_table = dataset.shards[0].container.name == "parquet"
@@ -52,7 +34,7 @@ def check_out(dataset: ShardedDataset, out: Path, *, force: bool) -> None:
             suffixes = " or ".join(dataset.shards[0].container.suffixes)
             hint = "convert it first: alpaca format DATA --to FORMAT"
             raise UsageError(f"rows are written as they were read, in a file *{suffixes}", where=str(out), hint=hint)
-        return
+        return [out]
     first, *others = (shard for shard in dataset.shards if shard.form)
     for other in others:
         if not first.container.joins(other.container):
@@ -63,6 +45,7 @@ def check_out(dataset: ShardedDataset, out: Path, *, force: bool) -> None:
     if out.suffix not in first.container.suffixes:
         suffixes = " or ".join(first.container.suffixes)
         raise UsageError(f"expected a file for {first.container.kind}: *{suffixes}", where=str(out), hint="rename it")
+    return [out]
 
 
 def _is_folder(dataset: ShardedDataset, out: Path) -> bool:
@@ -91,9 +74,11 @@ def write_kept(dataset: ShardedDataset, kept: Sequence[Mask], out: Path) -> int:
 
 
 def copy_kept(shards: Sequence[Shard], kept: Sequence[Mask], stream: IO[bytes]) -> None:
-    """Write the rows of shards of one kind that are kept, as one file: see `copy_rows`.
+    """Write the rows of shards of one kind that are kept, as one file, in the order of the shards.
 
-    Each mask is as long as its shard has rows, bad ones included.  Raises IntegrityError if a shard has changed.
+    JSON Lines are copied byte for byte; a JSON list is written with indent 4, as Stanford's file; a parquet table keeps
+    its schema.  Each mask is as long as its shard has rows, bad ones included.
+    Raises IntegrityError if a shard has changed.
     """
     if [len(mask) for mask in kept] != [shard.rows for shard in shards]:
         raise ValueError("expected a mask over the rows of each shard")

@@ -48,6 +48,11 @@ class Shard:
         self.rows = 0
         """Bad ones included; known after a pass over the dataset."""
 
+    @property
+    def num_bytes(self) -> int:
+        """Of the file, or of what came through the pipe."""
+        return self._file.stat().st_size
+
     def open(self) -> IO[bytes]:
         """The file from its beginning.  Raises IntegrityError if it has changed since it was first opened."""
         self.check()

@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alpaca_cli.dedup import kernel, plain
+from alpaca_cli.dedup import plain
 from alpaca_cli.dedup.encode import RANK_BITS, Encoder, agree, bucket_counts, bucket_ranks, hash_words, hashed, ranked
 from alpaca_cli.dedup.rouge import unicode_words
 from alpaca_cli.dedup.rows import Words
 from slow_dedup import TOKENIZER
 
-COMPILED = kernel.LIBRARY
 # Letters whose lower case is another, longer, or ASCII (Kelvin sign, dotted I); what ends lines; halves of surrogates.
 ANY_TEXT = st.text(st.one_of(st.sampled_from("aZ9 \n\r\0_-'İKſẞΣ\u2028\u0085é写\ud800"), st.characters()), max_size=40)
 
 
-@pytest.fixture(params=["compiled", "plain"], autouse=True, scope="module")
-def _way(request: pytest.FixtureRequest) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kernel, "LIBRARY", COMPILED if request.param == "compiled" else None)
-        yield
+pytestmark = pytest.mark.usefixtures("each_way")
 
 
 def words_of(encoder: Encoder, texts: list[str]) -> list[list[str]]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import subprocess
 from pathlib import Path
 
 import pyarrow as pa
@@ -264,6 +266,28 @@ def test_shards_are_one_dataset_and_keep_their_names(tmp_path: Path, suffix: str
         (0, f"{folder}/2.{suffix}{index}", f"{folder}/0.{suffix}{index}"),
         (0, f"{folder}/4.{suffix}{index}", f"{folder}/1.{suffix}{index}"),
     ]
+
+
+def test_neither_a_shard_of_the_output_nor_one_that_is_read_is_overwritten(tmp_path: Path) -> None:
+    for folder in ("data", "kept"):
+        put(tmp_path / folder / "0.jsonl", ROWS[:2], "jsonl")
+    data, kept, new = (tmp_path / name for name in ("data", "kept", "new"))
+    with pytest.raises(UsageError, match="--out and --report are the same file"):
+        dedup_file(data, new, report=new / "0.jsonl")
+    assert not new.exists()
+    before = (kept / "0.jsonl").read_bytes()
+    with pytest.raises(UsageError, match="this would overwrite a file that is read") as raised:
+        dedup_file(data, kept, against=[kept], force=True)
+    assert raised.value.problems[0].where == str(kept / "0.jsonl")
+    assert (kept / "0.jsonl").read_bytes() == before
+
+
+def test_what_comes_through_a_pipe_counts_for_memory(tmp_path: Path, source: Path) -> None:
+    pipe, notes = tmp_path / "pipe", list[str]()
+    os.mkfifo(pipe)
+    with subprocess.Popen(["cp", source, pipe]):
+        assert dedup_file(pipe, tmp_path / "out", memory=100, on_note=notes.append).kept == 4
+    assert [note for note in notes if "compared on disk" in note] == notes != []
 
 
 def test_bad_rows_at_any_place_leave_the_others_in_theirs(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import random
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +24,7 @@ from slow_dedup import TEXTS, THRESHOLDS, TOKENIZER, slow
 COMPILED = kernel.LIBRARY
 
 
-@pytest.fixture(params=["compiled", "plain"], autouse=True, scope="module")
-def _way(request: pytest.FixtureRequest) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kernel, "LIBRARY", COMPILED if request.param == "compiled" else None)
-        yield
+pytestmark = pytest.mark.usefixtures("each_way")
 
 
 def test_the_kernel_was_compiled() -> None:

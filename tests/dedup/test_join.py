@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+import weakref
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alpaca_cli.dedup import kernel
+from alpaca_cli.dedup import join
 from alpaca_cli.dedup.blocks import MemoryBlocks
+from alpaca_cli.dedup.index import Index
+from alpaca_cli.dedup.job import Mask
 from alpaca_cli.dedup.join import decide, explain
+from alpaca_cli.dedup.rows import Rows
 from alpaca_cli.dedup.spill import DiskBlocks
 from slow_dedup import SCORER, TEXTS, THRESHOLDS, Fate, slow
 
-COMPILED = kernel.LIBRARY
-
-
-@pytest.fixture(params=["compiled", "plain"], autouse=True, scope="module")
-def _way(request: pytest.FixtureRequest) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kernel, "LIBRARY", COMPILED if request.param == "compiled" else None)
-        yield
+pytestmark = pytest.mark.usefixtures("each_way")
 
 
 def fates(
@@ -110,6 +107,30 @@ def test_ties_are_kept() -> None:
 
 def test_texts_without_words_repeat_nothing() -> None:
     assert fates_of(["", "", "…", "写诗", "写诗"]) == [None] * 5
+
+
+def test_one_index_at_a_time_is_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    alive, most = weakref.WeakSet[Index](), 0
+
+    class Counted(Index):
+        def __init__(self, threshold: float) -> None:
+            super().__init__(threshold)
+            alive.add(self)
+
+        def add(self, rows: Rows) -> None:
+            nonlocal most
+            most = max(most, len(alive))
+            super().add(rows)
+
+        def admit(self, rows: Rows, *, workers: int = 1) -> Mask:
+            nonlocal most
+            most = max(most, len(alive))
+            return super().admit(rows, workers=workers)
+
+    monkeypatch.setattr(join, "Index", Counted)
+    texts = [f"{word}{number} {word} x y" for number in range(6) for word in ("red", "blue")]
+    assert fates(MemoryBlocks("rouge"), texts, 0.9, [], memory=1) == [None] * 12
+    assert most == 1
 
 
 def test_progress_says_what_is_done_and_of_how_many_rows() -> None:

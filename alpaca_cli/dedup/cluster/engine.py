@@ -30,14 +30,14 @@ class RayEngine:
     @contextmanager
     def __call__(self, job: Job) -> Iterator[Found]:
         """All rows are read here first: what is bad in them is told before the cluster has anything to do."""
+        against, data = [name for source in job.against for name in _names(source)], _names(job.data)
         done = 0
         for source in job.sources:
             for texts in source.texts():
                 done += len(texts)
                 job.on_progress("reading", done, 0)
-        against = [name for source in job.against for name in _names(source)]
         outcome = dedup_on_ray(
-            _names(job.data),
+            data,
             partial(texts_of, field=job.data.field),
             threshold=job.threshold,
             tokenizer=job.tokenizer,
@@ -46,11 +46,13 @@ class RayEngine:
             address=self.address,
             on_stage=lambda what: job.on_progress(f"on Ray, {what}", done, 0),
         )
-        if outcome.starts[-1] != done:
-            raise IntegrityError(
-                f"the cluster read {outcome.starts[-1]:,} rows, and this machine {done:,}",
-                hint="see that all machines have the same files, and that nothing writes to them",
-            )
+        here = [rows for source in job.sources for rows in source.rows]
+        for name, there, rows in zip([*against, *data], np.diff(outcome.starts).tolist(), here, strict=True):
+            if there != rows:
+                hint = "see that all machines have the same files, and that nothing writes to them"
+                raise IntegrityError(
+                    f"the cluster read {there:,} rows, and this machine {rows:,}", where=name, hint=hint
+                )
         begin = int(outcome.starts[len(against)])
         dropped = np.flatnonzero(outcome.status == DROPPED)
         repeats = []

@@ -29,8 +29,10 @@ class Grid:
 
     @staticmethod
     def over(standing: Numbers, asking: Numbers, rows: int, cell_rows: int) -> Grid:
-        """The grid for as many rows standing and asking in each part: about `cell_rows` or less in a cell.
+        """The grid for as many rows standing and asking in each part.
 
+        About `cell_rows` or less in a cell, if the rows of a part are spread evenly over the run: where those of a
+        crowded part stand close together, few of its slices hold them all.
         A row of a part of s slices stands in s cells, and s grows with the rows of the part: it is these crowded parts,
         of a word that very many rows hold for one of their rarest, that cost more than their share.
         """

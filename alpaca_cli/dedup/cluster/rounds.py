@@ -76,11 +76,6 @@ class Outcome:
     rounds: int
     """How often rows had to ask."""
 
-    def kept(self, shard: int) -> npt.NDArray[np.bool_]:
-        """Of each row of a shard whether it is kept."""
-        is_kept: npt.NDArray[np.bool_] = self.status[self.starts[shard] : self.starts[shard + 1]] == KEPT
-        return is_kept
-
 
 @dataclass
 class Rounds(Generic[Data]):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -12,7 +14,7 @@ import pytest
 
 from alpaca_cli.dedup.cluster.engine import RayEngine
 from alpaca_cli.dedup.file import dedup_file
-from alpaca_cli.errors import DataError, IntegrityError
+from alpaca_cli.errors import DataError, IntegrityError, UsageError
 from conftest import Outcome
 
 Alpaca = Callable[..., Outcome]
@@ -67,18 +69,37 @@ def test_bad_rows_are_told_before_the_cluster_has_work(cluster: ModuleType, tmp_
     assert not (tmp_path / "new").exists()
 
 
+def test_a_pipe_is_refused_before_it_is_read_for_the_cluster(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    heard: list[str] = []
+    with subprocess.Popen(["tee", tmp_path / "pipe"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as writer:
+        assert writer.stdin is not None
+        writer.stdin.write(b'{"instruction": "a", "output": "b"}')
+        writer.stdin.close()
+        with pytest.raises(UsageError, match="expected a file, which all machines can read"):
+            dedup_file(
+                tmp_path / "pipe",
+                tmp_path / "new",
+                engine=RayEngine(None),
+                on_progress=lambda *said: heard.append(said[0]),
+            )
+    assert heard == []
+
+
 def test_a_cluster_that_reads_other_files_is_found_out(
     cluster: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put_shards(tmp_path / "data", 1, 20)
+    for name, rows in (("0.jsonl", 2), ("1.jsonl", 1)):
+        (tmp_path / "data").mkdir(exist_ok=True)
+        (tmp_path / "data" / name).write_text('{"instruction": "a", "output": "b"}\n' * rows)
 
-    def one_less(names: list[str], *given: object, **options: object) -> object:
-        (tmp_path / "less.jsonl").write_text('{"instruction": "a", "output": "b"}')
-        return cluster.dedup_on_ray([str(tmp_path / "less.jsonl")], *given, **options)
+    def others(names: list[str], *given: object, **options: object) -> object:
+        return cluster.dedup_on_ray(names[::-1], *given, **options)  # as many rows in all
 
-    monkeypatch.setattr("alpaca_cli.dedup.cluster.engine.dedup_on_ray", one_less)
-    with pytest.raises(IntegrityError, match="the cluster read 1 rows, and this machine 20"):
-        dedup_file(tmp_path / "data", tmp_path / "new", skip_bad=True, engine=RayEngine(None))
+    monkeypatch.setattr("alpaca_cli.dedup.cluster.engine.dedup_on_ray", others)
+    with pytest.raises(IntegrityError, match="the cluster read 1 rows, and this machine 2") as raised:
+        dedup_file(tmp_path / "data", tmp_path / "new", engine=RayEngine(None))
+    assert raised.value.problems[0].where == str(tmp_path / "data" / "0.jsonl")
     assert not (tmp_path / "new").exists()
 
 

@@ -6,23 +6,20 @@ import os
 import random
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from types import ModuleType
 
-import psutil
 import pytest
 
+from alpaca_cli.dedup.cluster import stages
 from alpaca_cli.dedup.cluster.launch import prepare_ray
 from alpaca_cli.dedup.cluster.rounds import Outcome, Rounds
 from alpaca_cli.dedup.cluster.settle import DROPPED, KEPT
 from alpaca_cli.errors import DataError, UsageError
-from greedy_oracle import greedy
-from looped_flow import LoopedFlow
-from shard_readers import killed_once, malformed, read
+from ray_work import dying_near, killed_once, malformed, read
+from slow_dedup import statuses
 
 TESTS = Path(__file__).parent.parent.parent
 
@@ -41,7 +38,7 @@ def knocking() -> Iterator[subprocess.Popen[str]]:
 from alpaca_cli.dedup.cluster.launch import prepare_ray
 address = prepare_ray("127.0.0.1:1")
 from alpaca_cli.dedup.cluster.flow import dedup_on_ray
-from shard_readers import read
+from ray_work import read
 try:
     dedup_on_ray(["x"], read, threshold=0.7, address=address)
 except Exception as error:
@@ -75,7 +72,7 @@ def texts_of(shards: list[str]) -> list[str]:
 
 def assert_same(outcome: Outcome, shards: list[str], threshold: float, num_against: int = 0) -> None:
     """That it is what every row against every row before it would say."""
-    kept, nearest = greedy(texts_of(shards), threshold, sum(len(texts_of([shard])) for shard in shards[:num_against]))
+    kept, nearest = statuses(texts_of(shards), threshold, sum(len(texts_of([shard])) for shard in shards[:num_against]))
     assert 0 < sum(kept) < len(kept)
     assert (outcome.status == KEPT).tolist() == kept
     assert outcome.nearest is not None and outcome.scores is not None
@@ -92,7 +89,7 @@ def test_two_workers_choose_as_the_greedy_pass(cluster: ModuleType, tmp_path: Pa
     )
     assert_same(outcome, shards, 0.7, num_against=1)
     assert said[:3] == ["reading", "counting words", "round 1: 450 rows undecided"]
-    assert [len(outcome.kept(shard)) for shard in range(5)] == [150, 150, 0, 150, 150]
+    assert outcome.starts.tolist() == [0, 150, 300, 300, 450, 600]
 
 
 def test_crowded_parts_are_cut_and_rows_ask_again(cluster: ModuleType, tmp_path: Path) -> None:
@@ -119,52 +116,20 @@ def test_what_is_wrong_with_a_row_is_told_as_anywhere(cluster: ModuleType) -> No
 
 
 def test_a_worker_killed_while_it_reads_changes_nothing(cluster: ModuleType, tmp_path: Path) -> None:
-    shards = write_shards(tmp_path, 3, 400, seed=2)
+    shards = write_shards(tmp_path, 3, 250, seed=2)
     outcome = cluster.dedup_on_ray(shards, partial(killed_once, marks=tmp_path), threshold=0.7, report=True)
     assert (tmp_path / "died").exists()
     assert_same(outcome, shards, 0.7)
 
 
-def test_a_worker_killed_while_it_searches_changes_nothing(cluster: ModuleType, tmp_path: Path) -> None:
-    shards = write_shards(tmp_path, 4, 4000, seed=3)
-    with Killer("find_near") as killer:
-        outcome = cluster.dedup_on_ray(shards, read, threshold=0.7, report=True)
-    assert killer.killed
-    local = Rounds(LoopedFlow(), 0.7).run([], shards, read, report=True)
-    assert outcome.nearest is not None and outcome.scores is not None
-    assert (outcome.status == local.status).all()
-    assert (outcome.nearest == local.nearest).all() and (outcome.scores == local.scores).all()
-    assert 0 < (local.status == KEPT).sum() < len(local.status)
-
-
-class Killer(threading.Thread):
-    """Kills the first worker of this process's Ray that is at a task of this stage."""
-
-    def __init__(self, stage: str) -> None:
-        super().__init__(daemon=True)
-        self._stage, self._over = stage, threading.Event()
-        self.killed: list[str] = []
-
-    def __enter__(self) -> Killer:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self.join()
-
-    def run(self) -> None:
-        while not self._over.is_set() and not self.killed:
-            for process in psutil.Process().children(recursive=True):
-                try:
-                    title = " ".join(process.cmdline())
-                    if title.startswith("ray::") and f"({self._stage})" in title:
-                        process.kill()
-                        self.killed.append(title)
-                        return
-                except psutil.NoSuchProcess:
-                    continue
-            time.sleep(0.001)
+def test_a_worker_killed_while_it_searches_changes_nothing(
+    cluster: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shards = write_shards(tmp_path, 3, 150, seed=3)
+    monkeypatch.setattr(stages, "find_near", partial(dying_near, marks=tmp_path))
+    outcome = cluster.dedup_on_ray(shards, read, threshold=0.7, report=True)
+    assert (tmp_path / "died").exists()
+    assert_same(outcome, shards, 0.7)
 
 
 def test_a_ray_of_this_machine_is_started_on_loopback_alone_and_ended(tmp_path: Path) -> None:
@@ -175,7 +140,7 @@ from alpaca_cli.dedup.cluster.launch import prepare_ray
 address = prepare_ray(None)
 import psutil, ray
 from alpaca_cli.dedup.cluster.flow import dedup_on_ray
-from shard_readers import read
+from ray_work import read
 def hear(what):
     me = psutil.Process()
     for process in [me, *me.children(recursive=True)]:
@@ -194,7 +159,7 @@ print(listening, ray.is_initialized(), os.environ["RAY_USAGE_STATS_ENABLED"])
         text=True,
         check=False,
     )
-    kept = greedy(texts_of(shards), 0.7)[0]
+    kept = statuses(texts_of(shards), 0.7)[0]
     status = "".join(str(KEPT if is_kept else DROPPED) for is_kept in kept)
     assert (run.stdout.splitlines(), run.stderr) == ([status, "{'127.0.0.1'} False 0"], "")
 

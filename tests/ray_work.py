@@ -1,4 +1,4 @@
-"""Readers of shards for workers of Ray, which import this module by name."""
+"""What workers of Ray do in tests; they import this module by name."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
+
+from alpaca_cli.dedup.cluster import stages
 from alpaca_cli.errors import DataError
 
 
@@ -27,6 +31,14 @@ def killed_once(name: str, marks: Path) -> Iterator[list[str]]:
 def malformed(name: str) -> Iterator[list[str]]:
     yield ["fine"]
     raise DataError("not a row", where=f"{name}:2", hint="mend it")
+
+
+def dying_near(table: pa.Table, *, marks: Path, **given: Any) -> pa.Table:
+    """`stages.find_near`, but the process that is the first to have found something dies before it can say so."""
+    found = stages.find_near(table, **given)
+    if _first(marks / "died"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return found
 
 
 def _first(mark: Path) -> bool:
