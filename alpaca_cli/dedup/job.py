@@ -93,7 +93,7 @@ class Found:
     wordless: int
     """Rows of the data without a word."""
     num_counted: int | None
-    """Pairs whose longest common subsequence was counted, if it is known."""
+    """Pairs whose longest common subsequence was counted; None if unknown, as of a run that goes on after a stop."""
     repeats: Repeats
     """Empty if the job wants no report."""
 

@@ -18,7 +18,7 @@ from alpaca_cli.errors import DataError, UsageError
 from alpaca_cli.format.sharded import Shard
 
 MEMORY_A_BYTE = 4
-"""What comparing in memory takes, at most, for each byte of the text that is compared."""
+"""What comparing in memory takes, about, for each byte of a file; of words of one letter, twice as much."""
 TABLE_BYTES = 4
 """Of text for each byte of a parquet file, which is compressed; a guess."""
 
@@ -56,6 +56,7 @@ class LocalEngine:
             if spill is not None:
                 blocks = open_.enter_context(spilled(spill, _plan(job), job.tokenizer, memory=self.memory // 4))
                 memory = self.memory // 2
+            is_new = blocks.num_rows == 0
             try:
                 _fill(blocks, job)
             except DataError:  # the same command would come to the same
@@ -65,7 +66,7 @@ class LocalEngine:
             kept, dropped_for_against = _decided(blocks)
             wordless = sum(map(blocks.num_wordless, range(blocks.num_against, len(blocks.begins) - 1)))
             repeats = _repeats(blocks, job, memory) if job.report else ()
-            yield Found(kept, dropped_for_against, wordless, num_counted, repeats)
+            yield Found(kept, dropped_for_against, wordless, num_counted if is_new else None, repeats)
             blocks.delete()
 
 

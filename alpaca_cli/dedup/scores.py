@@ -25,7 +25,7 @@ from alpaca_cli.dedup.rouge import f_measure
 
 LANES, MOST_WORDS = 32, 64  # of `scores.c`: texts at a time, and words of each
 MOST_THREADS = 16  # each holds LANES bytes for every text
-BLOCK = 1024  # consecutive texts, of which those of like length are counted together
+TEXTS_AT_ONCE = 1024  # consecutive texts, of which those of like length are counted together
 _END, _OTHER_WORD, _FIRST_WORD = 0, 1, 2  # bytes
 _WORDS_OF_A_GROUP = 256 - _FIRST_WORD
 _COLUMN = 64  # texts of which only the most similar is looked at for how similar the tenth must be
@@ -91,8 +91,8 @@ class Scores:
         """For each text from number `begin` to before `end`: the `count` nearest before it, or all if they are less."""
         with ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_THREADS)) as threads:
             ahead = deque[list[Future[_Found]]]()
-            for first in range(begin, end, BLOCK):
-                groups = self._groups(first, min(first + BLOCK, end))
+            for first in range(begin, end, TEXTS_AT_ONCE):
+                groups = self._groups(first, min(first + TEXTS_AT_ONCE, end))
                 ahead.append([threads.submit(self._nearest, group, count) for group in groups])
                 if len(ahead) > 1:  # the threads go on while the caller makes something of what it gets
                     yield from _in_order(ahead.popleft())

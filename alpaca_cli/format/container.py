@@ -29,7 +29,7 @@ from alpaca_cli.format.row import MEANINGFUL, shown
 BATCH_ROWS = 8_192
 """Rows that are held at a time where a file is read in pieces."""
 
-Source = Callable[[], IO[bytes]]
+Opener = Callable[[], IO[bytes]]
 """Opens the file at its beginning; each call a stream of its own."""
 Mask = npt.NDArray[np.bool_]
 """For each row of a file, bad ones included, whether it is wanted."""
@@ -52,7 +52,7 @@ class Container(ABC):
     suffixes: ClassVar[tuple[str, ...]]
     """With which a file of this kind may end."""
 
-    def __init__(self, open_: Source, path: Path) -> None:
+    def __init__(self, open_: Opener, path: Path) -> None:
         self._open = open_
         self.path = path
 
@@ -186,7 +186,7 @@ class Table(Container):
             return file.schema_arrow
 
 
-def container_of(open_: Source, path: Path) -> Container:
+def container_of(open_: Opener, path: Path) -> Container:
     """The container that the first bytes of a file show; `path` is for messages.  Raises DataError if it is none."""
     with open_() as stream:
         head = stream.read(_BLOCK)
@@ -228,7 +228,7 @@ def _indented(value: Any) -> str:
     return dumps([value], indent=4)[2:-2]
 
 
-def _head(open_: Source, path: Path) -> str:
+def _head(open_: Opener, path: Path) -> str:
     """The text of a file, or the beginning of a very long one.  Raises DataError if it is not UTF-8."""
     with open_() as stream:
         raw = stream.read(_MOST_OF_A_TEXT)

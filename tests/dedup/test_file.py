@@ -290,6 +290,23 @@ def test_what_comes_through_a_pipe_counts_for_memory(tmp_path: Path, source: Pat
     assert [note for note in notes if "compared on disk" in note] == notes != []
 
 
+def test_a_run_that_goes_on_does_not_say_how_many_pairs_it_counted(
+    tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise UsageError("cannot write: no space left on device")
+
+    whole = dedup_file(source, tmp_path / "whole", spill=tmp_path / "spill")
+    with monkeypatch.context() as patch:
+        patch.setattr("alpaca_cli.dedup.file.write_kept", full)
+        with pytest.raises(UsageError, match="no space left"):
+            dedup_file(source, tmp_path / "out", spill=tmp_path / "spill")
+    again = dedup_file(source, tmp_path / "out", spill=tmp_path / "spill")
+    assert (whole.num_counted is None, again.num_counted) == (False, None)
+    assert (tmp_path / "out").read_bytes() == (tmp_path / "whole").read_bytes()
+    assert left_in(tmp_path) == ["out", "source.json", "whole"]
+
+
 def test_bad_rows_at_any_place_leave_the_others_in_theirs(tmp_path: Path) -> None:
     rng = random.Random(4)
     good = [f'{{"instruction": "{" ".join(rng.choices("abcdefgh", k=6))}", "output": "x"}}' for _ in range(60)]

@@ -64,7 +64,7 @@ def test_scores_and_nearest_are_those_of_a_slow_computation(
     end = data.draw(st.integers(begin, len(texts)))
     expected = slow_scores(texts)[begin:end]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scores_module, "BLOCK", block)
+        patch.setattr(scores_module, "TEXTS_AT_ONCE", block)
         patch.setattr(scores_module, "_WORDS_OF_A_GROUP", words)
         patch.setattr(scores_module, "_COLUMN", column)
         if way == "plain":
@@ -117,7 +117,7 @@ def test_both_ways_agree_on_a_thousand_texts(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_an_iterator_that_is_left_early_ends_its_threads(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scores_module, "BLOCK", 4)
+    monkeypatch.setattr(scores_module, "TEXTS_AT_ONCE", 4)
     reading = scores([[1, 2], [2, 3], [1, 3]] * 20).nearest(0, 60, 2)
     assert next(reading) == Nearest([], [], 0.0)
     assert next(reading) == Nearest([0], [0.5], 0.5)
