@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
 from typing import Annotated
@@ -62,6 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Typer imports Rich only to strip markup that our help does not have; without it a TAB takes half the time.
         sys.modules.setdefault("rich", None)  # type: ignore[arg-type]
     as_json = "--json" in arguments
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # schedulers stop with it: clean up as after Ctrl-C
     try:
         code = app(arguments, prog_name="alpaca", standalone_mode=False)
         return code if isinstance(code, int) else 0

@@ -114,25 +114,29 @@ def dedup(
         from alpaca_cli.dedup.cluster.engine import RayEngine
 
         ray_engine = RayEngine(address)
-    with screen.Ticker() as ticker:
-        result = dedup_file(
-            data,
-            out,
-            threshold=threshold,
-            field=field,
-            against=against or [],
-            report=report,
-            tokenizer=tokenizer,
-            workers=workers,
-            memory=None if memory is None else num_bytes(memory),
-            spill=spill,
-            engine=ray_engine,
-            skip_bad=skip_bad,
-            force=force,
-            on_progress=lambda what, done, rows: ticker.show(_progress(what, done, rows)),
-            on_note=screen.note,
-        )
-    summarise(result)
+    try:
+        with screen.Ticker() as ticker:
+            result = dedup_file(
+                data,
+                out,
+                threshold=threshold,
+                field=field,
+                against=against or [],
+                report=report,
+                tokenizer=tokenizer,
+                workers=workers,
+                memory=None if memory is None else num_bytes(memory),
+                spill=spill,
+                engine=ray_engine,
+                skip_bad=skip_bad,
+                force=force,
+                on_progress=lambda what, done, rows: ticker.show(_progress(what, done, rows)),
+                on_note=screen.note,
+            )
+    except KeyboardInterrupt:
+        screen.say("dedup: interrupted, nothing is written" + ("; the same command goes on" if spill else ""))
+        raise typer.Exit(130) from None
+    summarise(result, tokenizer)
     if json:
         screen.emit_json(
             {
@@ -153,10 +157,10 @@ def dedup(
         screen.emit(str(result.out))
 
 
-def summarise(result: DedupReport) -> None:
+def summarise(result: DedupReport, tokenizer: str) -> None:
     """What was kept and dropped, in words: a funnel."""
     screen.skipped(result.problems, result.skipped)
-    if result.wordless:
+    if result.wordless and tokenizer == "rouge":
         count = f"{result.wordless:,} of {result.rows:,} texts have"
         screen.note(
             f"{count} no word that the tokenizer sees, and were kept; for text beyond ASCII: --tokenizer unicode"

@@ -61,7 +61,7 @@ def fail(problems: Sequence[Problem]) -> None:
         if problem.hint:
             say(f"{paint('hint:', 'yellow')} {problem.hint}")
     if len(problems) > MAX_PROBLEMS:
-        say(f"{paint('error:', 'red')} and {len(problems) - MAX_PROBLEMS:,} more; --json lists them all")
+        say(f"{paint('error:', 'red')} and {len(problems) - MAX_PROBLEMS:,} more; --json tells them")
 
 
 def paint(text: str, style: str) -> str:

@@ -17,7 +17,7 @@ from alpaca_cli.dedup.report import write_report
 from alpaca_cli.dedup.rouge import TOKENIZERS, TokenizerName
 from alpaca_cli.errors import Problem, UsageError
 from alpaca_cli.format.field import check_field
-from alpaca_cli.format.select import check_out, write_kept
+from alpaca_cli.format.select import check_out, refuse_among, write_kept
 from alpaca_cli.format.sharded import ShardedDataset
 
 
@@ -87,11 +87,13 @@ def dedup_file(
         written.append(report)
     for other in others:
         refuse_reading_and_writing(written, other.paths)
+    for path in written:
+        refuse_among(data.dataset, path)
     job = Job(data, others, threshold, name, skip_bad, report is not None, workers or num_cores(), on_progress)
     if kernel.LIBRARY is None:
         on_note(
             "comparing is slower here: the compiled kernel is missing, or older than this code"
-            " (install a C compiler, then alpaca-cli again)"
+            " (with a C compiler, install alpaca again from its source)"
         )
     if engine is None:
         memory = free_memory() // 2 if memory is None else memory
@@ -101,7 +103,7 @@ def dedup_file(
     with engine(job) as found, ExitStack() as both:
         if report is not None:  # it gets its name after the rows, and neither does if one cannot be written
             stream = both.enter_context(write_atomically(report))
-            write_report(stream, job.sources, found.repeats)
+            write_report(stream, job.sources, found.repeats, report.parent)
             stream.flush()
             os.fsync(stream.fileno())
         on_progress("writing", len(found.kept), len(found.kept))

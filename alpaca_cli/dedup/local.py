@@ -49,7 +49,7 @@ class LocalEngine:
             self.on_note(f"a run that was stopped goes on in {spill}")
         elif spill is None and MEMORY_A_BYTE * _num_bytes(job) > self.memory:
             spill = self.default_spill
-            self.on_note(f"these rows may need more than {self.memory / 1e9:.1f} GB: compared on disk, in {spill}")
+            self.on_note(f"these rows may need more than {self.memory / 1e6:,.0f} MB: compared on disk, in {spill}")
         with ExitStack() as open_:
             blocks: MemoryBlocks | DiskBlocks = MemoryBlocks(job.tokenizer)
             memory = 1 << 62

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import IO
 
 import numpy as np
@@ -17,8 +18,8 @@ from alpaca_cli.format.field import field_text
 IN_MEMORY = 1 << 26  # bytes of texts that are repeated; what is more goes to a temporary file
 
 
-def write_report(stream: IO[bytes], sources: Sequence[Source], found: Repeats) -> None:
-    """A JSON line for each dropped row, in order.
+def write_report(stream: IO[bytes], sources: Sequence[Source], found: Repeats, folder: Path) -> None:
+    """A JSON line for each dropped row, in order.  A temporary file in `folder` may hold the texts that are repeated.
 
     The sources are read once more; memory: 24 bytes for each dropped row and 16 for each that is repeated, at first
     twice the 24.
@@ -27,7 +28,7 @@ def write_report(stream: IO[bytes], sources: Sequence[Source], found: Repeats) -
     wanted = np.unique(repeated)
     offsets = np.zeros(len(wanted) + 1, dtype=np.int64)
     num_seen = num_told = 0
-    with tempfile.SpooledTemporaryFile(IN_MEMORY) as seen:
+    with tempfile.SpooledTemporaryFile(IN_MEMORY, dir=str(folder)) as seen:
         for begin, batch in _numbered(sources):
             end = begin + len(batch)
             last = int(np.searchsorted(wanted, end))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from fnmatch import fnmatch
 from itertools import chain
 from pathlib import Path
 from typing import IO
@@ -29,9 +30,10 @@ def check_out(dataset: ShardedDataset, out: Path, *, force: bool) -> list[Path]:
         return [out / name for name in counts]
     refuse_existing(out, force=force)
     if dataset.is_one_file:
-        is_table = dataset.shards[0].container.name == "parquet"
-        if out.suffix in SUFFIXES and is_table != (out.suffix == ".parquet"):
-            suffixes = " or ".join(dataset.shards[0].container.suffixes)
+        container = dataset.shards[0].container
+        is_table, is_list = container.name == "parquet", container.name == "list"
+        if (out.suffix in SUFFIXES and is_table != (out.suffix == ".parquet")) or (is_list and out.suffix == ".jsonl"):
+            suffixes = " or ".join(container.suffixes)
             hint = "convert it first: alpaca format DATA --to FORMAT"
             raise UsageError(f"rows are written as they were read, in a file *{suffixes}", where=str(out), hint=hint)
         return [out]
@@ -46,6 +48,16 @@ def check_out(dataset: ShardedDataset, out: Path, *, force: bool) -> list[Path]:
         suffixes = " or ".join(first.container.suffixes)
         raise UsageError(f"expected a file for {first.container.kind}: *{suffixes}", where=str(out), hint="rename it")
     return [out]
+
+
+def refuse_among(dataset: ShardedDataset, path: Path) -> None:
+    """Raises UsageError if `path` is a new file that the next reading of the folder or glob would take for a shard."""
+    if dataset.is_one_file or path.resolve() in {shard.path.resolve() for shard in dataset.shards}:
+        return
+    is_in_folder = dataset.source.is_dir() and path.resolve().parent == dataset.source.resolve()
+    if (is_in_folder and path.suffix in SUFFIXES) or fnmatch(str(path), str(dataset.source)):
+        hint = "when it is read again: choose a place outside of it"
+        raise UsageError("this would be taken for a part of the data", where=str(path), hint=hint)
 
 
 def _is_folder(dataset: ShardedDataset, out: Path) -> bool:

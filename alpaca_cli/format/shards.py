@@ -20,16 +20,21 @@ def find_shards(data: str | Path) -> list[Path]:
     count that end in one of SUFFIXES, are not hidden and stand in it directly.
     Raises UsageError if there is none.
     """
+    if not str(data):
+        raise UsageError("expected a dataset, found an empty name", hint="name a file, a folder or a quoted glob")
     path = Path(data)
-    if path.is_dir():
-        return _of_folder(path)
-    if os.path.lexists(path):
-        return [path]
+    try:
+        if path.is_dir():
+            return _of_folder(path)
+        if os.path.lexists(path):
+            return [path]
+    except OSError as error:
+        raise UsageError(f"cannot read this: {reason(error)}", where=str(path)) from error
     if not glob.has_magic(str(data)):
         raise UsageError("no such dataset", where=str(path), hint=nearest_name(path))
     matches = sorted(glob.glob(str(data), recursive=True))  # noqa: PTH207  (it takes absolute ones, and any strings)
     if not matches:
-        hint = "put it in quotes as it is, with ** for folders within folders"
+        hint = "see the names there; ** stands for folders within folders"
         raise UsageError("no file matches this glob", where=str(data), hint=hint)
     return [Path(match) for match in matches]
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -122,7 +124,7 @@ def test_a_pipe_is_read_once(dataset: Path) -> None:
 
 @pytest.mark.parametrize("flag", ["--report", "--out"])
 def test_a_file_that_is_read_is_not_overwritten_even_with_force(alpaca: Alpaca, dataset: Path, flag: str) -> None:
-    other = Path("other.jsonl")
+    other = Path("other.json")
     other.write_text('{"instruction": "Why is the sky dark?", "input": "", "output": "No sun."}\n')
     before = other.read_bytes()
     outputs = {"--out": "new.json", "--report": "d.jsonl"} | {flag: str(other)}
@@ -137,3 +139,26 @@ def test_a_table_is_not_written_under_the_name_of_a_text_nor_the_reverse(alpaca:
     for source, out in ((dataset, "new.parquet"), ("data.parquet", "new.jsonl")):
         run = alpaca("dedup", source, "--out", out)
         assert (run.code, "as they were read" in run.err, Path(out).exists()) == (2, True, False)
+
+
+def test_a_scheduler_that_stops_it_leaves_no_temporary_file(tmp_path: Path) -> None:
+    """SIGTERM in the middle of writing a report that waits for its reader: as after Ctrl-C."""
+    code = """
+import os, signal, sys
+from alpaca_cli.cli import app
+from alpaca_cli.dedup import file
+def stopped(*_):
+    os.kill(os.getpid(), signal.SIGTERM)
+file.write_kept = stopped
+sys.exit(app.main(["dedup", "data.jsonl", "--out", "new.jsonl", "--report", "report.jsonl"]))
+"""
+    lines = [f'{{"instruction": "a b c d {k}", "output": "x"}}' for k in range(9)]
+    (tmp_path / "data.jsonl").write_text("\n".join(lines))
+    run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (run.returncode, "interrupted" in run.stderr) == (130, True), run.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["data.jsonl"]
+
+
+def test_an_empty_name_is_no_dataset(alpaca: Alpaca) -> None:
+    run = alpaca("dedup", "", "--out", "new.json")
+    assert (run.code, "found an empty name" in run.err) == (2, True)

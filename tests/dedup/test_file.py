@@ -329,7 +329,22 @@ def test_a_run_without_the_compiled_kernel_says_once_that_it_is_slower(
     slow = dedup_file(source, tmp_path / "slow", on_note=notes.append)
     assert notes == [
         "comparing is slower here: the compiled kernel is missing, or older than this code"
-        " (install a C compiler, then alpaca-cli again)"
+        " (with a C compiler, install alpaca again from its source)"
     ]
     assert (slow.kept, slow.dropped) == (fast.kept, fast.dropped)
     assert (tmp_path / "slow").read_bytes() == (tmp_path / "fast").read_bytes()
+
+
+@pytest.mark.parametrize(("name", "glob"), [("x.jsonl", ""), ("x.parquet", ""), ("x.parquet", "*.*"), ("x.jsonl", "*")])
+def test_what_is_written_is_no_part_of_the_data(tmp_path: Path, name: str, glob: str) -> None:
+    folder = tmp_path / "data"
+    for number in range(2):
+        put(folder / f"{number}.jsonl", [ROWS[number]], "jsonl")
+    data = f"{folder}/{glob}" if glob else folder
+    for given in ({"out": folder / name}, {"out": tmp_path / "new", "report": folder / name}):
+        if name.endswith("parquet") and "report" not in given:
+            continue  # refused for its suffix
+        with pytest.raises(UsageError, match="would be taken for a part of the data"):
+            dedup_file(data, **given)  # type: ignore[arg-type]
+    assert left_in(folder) == ["0.jsonl", "1.jsonl"]
+    assert left_in(tmp_path) == ["data"]
