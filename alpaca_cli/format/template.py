@@ -62,7 +62,7 @@ class Template(Settings):
 
     def _match(self, text: str, *, output: bool) -> Example | None:
         found = _match(_pieces(self.with_input), text, output=output)
-        if found is None or not found.input:  # `render` never fills an empty input into the longer text
+        if found is None:
             found = _match(_pieces(self.without_input), text, output=output)
         return found
 
@@ -92,11 +92,12 @@ def _match(pieces: tuple[str, ...], text: str, *, output: bool) -> Example | Non
     position, last = len(pieces[0]), len(pieces) - 2
     for index in range(1, len(pieces), 2):
         literal = pieces[index + 1]
+        begin = position + (pieces[index] == "input")  # `render` fills no empty input into the longer text
         if index == last and not output:
             end = len(text) - len(literal) if text.endswith(literal) else -1
         else:
-            end = text.find(literal, position)
-        if end < position:
+            end = text.find(literal, begin)
+        if end < begin:
             return None
         fields[pieces[index]] = text[position:end]
         position = end + len(literal)

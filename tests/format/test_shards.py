@@ -73,7 +73,7 @@ def test_nothing_found_is_told(folder: Path) -> None:
     assert problem(folder / "*.csv") == (
         "no file matches this glob",
         str(folder / "*.csv"),
-        "put it in quotes as it is, with ** for folders within folders",
+        "see the names there; ** stands for folders within folders",
     )
     assert problem(folder / "deep.jsonl" / "no" / "file")[0] == "no such dataset"
     (folder / "empty").mkdir()
