@@ -12,8 +12,6 @@ from alpaca_cli.cli import options, screen
 if TYPE_CHECKING:
     from alpaca_cli.dedup.file import DedupReport
 
-ENGINES = ("local", "ray")
-
 
 def dedup(
     data: Annotated[
@@ -100,8 +98,8 @@ def dedup(
     from alpaca_cli.dedup.machine import num_bytes
     from alpaca_cli.errors import UsageError
 
-    if engine not in ENGINES:
-        raise UsageError(f"no such engine: {engine}", hint=f"choose {' or '.join(ENGINES)}")
+    if engine not in options.ENGINES:
+        raise UsageError(f"no such engine: {engine}", hint=f"choose {' or '.join(options.ENGINES)}")
     if engine == "ray" and (spill or memory or workers):
         raise UsageError("--engine ray takes no --spill, --memory or --workers", hint="Ray has settings of its own")
     if engine != "ray" and ray_address:
@@ -134,8 +132,11 @@ def dedup(
                 on_note=screen.note,
             )
     except KeyboardInterrupt:
-        screen.say("dedup: interrupted, nothing is written" + ("; the same command goes on" if spill else ""))
+        screen.say("dedup: interrupted; run the same command again")
         raise typer.Exit(130) from None
+    except MemoryError:
+        hint = "compare on disk, with what memory there is: --spill FOLDER --memory SIZE"
+        raise UsageError("memory ran out", where=data, hint=hint) from None
     summarise(result, tokenizer)
     if json:
         screen.emit_json(

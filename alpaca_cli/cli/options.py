@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+ENGINES = ("local", "ray")
+"""What compares the rows of `alpaca dedup`."""
+
 
 def complete_recipe(incomplete: str) -> list[str]:
     """Names of the shipped recipes."""
@@ -35,8 +38,8 @@ def complete_field(incomplete: str) -> list[str]:
 
 
 def complete_engine(incomplete: str) -> list[str]:
-    """What compares the rows of `alpaca dedup`."""
-    return [name for name in ("local", "ray") if name.startswith(incomplete)]
+    """Names of the engines."""
+    return [name for name in ENGINES if name.startswith(incomplete)]
 
 
 def complete_teacher(incomplete: str) -> list[str]:

@@ -162,3 +162,13 @@ sys.exit(app.main(["dedup", "data.jsonl", "--out", "new.jsonl", "--report", "rep
 def test_an_empty_name_is_no_dataset(alpaca: Alpaca) -> None:
     run = alpaca("dedup", "", "--out", "new.json")
     assert (run.code, "found an empty name" in run.err) == (2, True)
+
+
+def test_memory_that_runs_out_is_no_bug(alpaca: Alpaca, dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_much(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("alpaca_cli.dedup.local.decide", too_much)
+    run = alpaca("dedup", dataset, "--out", "new.json")
+    assert (run.code, "memory ran out" in run.err, "--spill" in run.err) == (2, True, True), run.err
+    assert not Path("new.json").exists()
