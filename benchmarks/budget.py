@@ -39,7 +39,7 @@ from alpaca_cli.generate.replay import Replay
 from alpaca_cli.generate.server import Server
 from alpaca_cli.generate.teacher import Reply
 from alpaca_cli.generate.throttle import Throttle
-from alpaca_cli.recipe import GenerateRecipe
+from alpaca_cli.recipe.generate import GenerateRecipe
 
 ARRIVES_NOT = ("lost", "timeout", "error_504", "html")
 FREE = ("busy", "error_400", "filtered", "refused_connection")

@@ -15,7 +15,16 @@ PACKAGE = ROOT / "alpaca_cli"
 MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
 
 # From the bottom up; rooms on one floor do not import each other.
-FLOORS = [["errors"], ["data"], ["yamlfile"], ["recipe"], ["format"], ["dedup"], ["generate", "rehearsal"], ["cli"]]
+FLOORS = [
+    ["errors"],
+    ["data"],
+    ["yamlfile"],
+    ["recipe"],
+    ["format"],
+    ["dedup"],
+    ["finetune", "generate", "rehearsal"],
+    ["cli"],
+]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 # Nothing of this may be loaded to show help or to complete a word.
 HEAVY = [

@@ -10,7 +10,8 @@ import pytest
 
 from alpaca_cli import yamlfile
 from alpaca_cli.errors import RecipeError, UsageError
-from alpaca_cli.recipe import KINDS, GenerateRecipe, Recipe, check, find_recipe, load
+from alpaca_cli.recipe.generate import GenerateRecipe
+from alpaca_cli.recipe.load import KINDS, Recipe, check_any, find_recipe, load_any
 from alpaca_cli.yamlfile import Settings
 from conftest import ROOT
 
@@ -19,7 +20,7 @@ LEAST = "kind: generate\nteacher: {model: m}\n"
 
 def recipe(text: str, *assignments: str) -> Recipe:
     Path("r.yaml").write_text(text, encoding="utf-8")
-    return load(Path("r.yaml"), assignments)
+    return load_any(Path("r.yaml"), assignments)
 
 
 def told(text: str, *assignments: str) -> list[str]:
@@ -73,14 +74,14 @@ def test_a_checked_recipe_cannot_be_changed() -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("", "r.yaml: kind: expected generate, found nothing"),
-        ("# a story\n", "r.yaml: kind: expected generate, found nothing"),
-        ("\nteacher: {model: m}\n", "2:1: kind: expected generate, found nothing"),
-        ("teacher: {model: m}\nkind:\n", "2:6: kind: expected generate, found nothing"),
-        ("teacher: {model: m}\nkind: finetune\n", "2:7: kind: expected generate, found 'finetune'"),
-        ("kind: Generate\n", "1:7: kind: expected generate, found 'Generate'"),
-        ("kind: [generate]\n", "1:7: kind: expected generate, found ['generate']"),
-        ("kind: yes\n", "1:7: kind: expected generate, found True"),
+        ("", "r.yaml: kind: expected generate or finetune, found nothing"),
+        ("# a story\n", "r.yaml: kind: expected generate or finetune, found nothing"),
+        ("\nteacher: {model: m}\n", "2:1: kind: expected generate or finetune, found nothing"),
+        ("teacher: {model: m}\nkind:\n", "2:6: kind: expected generate or finetune, found nothing"),
+        ("teacher: {model: m}\nkind: serve\n", "2:7: kind: expected generate or finetune, found 'serve'"),
+        ("kind: Generate\n", "1:7: kind: expected generate or finetune, found 'Generate'"),
+        ("kind: [generate]\n", "1:7: kind: expected generate or finetune, found ['generate']"),
+        ("kind: yes\n", "1:7: kind: expected generate or finetune, found True"),
     ],
 )
 def test_a_missing_or_unknown_kind_is_told(text: str, problem: str) -> None:
@@ -166,7 +167,7 @@ def test_set_goes_before_the_file_and_is_named_in_mistakes() -> None:
         "--set teacher.temperature: teacher.temperature: input should be less than or equal to 2, found 9",
         "--set rules.to_short: rules.to_short: unknown key [did you mean too_short?]",
     ]
-    assert told("kind: generate\n", "kind=x") == ["--set kind: kind: expected generate, found 'x'"]
+    assert told("kind: generate\n", "kind=x") == ["--set kind: kind: expected generate or finetune, found 'x'"]
 
 
 def test_set_may_give_what_the_file_lacks() -> None:
@@ -230,7 +231,7 @@ def test_a_recipe_is_found_by_path_or_shipped_name() -> None:
 def test_a_missing_recipe_file_is_told_with_the_name_that_was_meant() -> None:
     Path("mine.yaml").write_text(LEAST)
     with pytest.raises(UsageError) as found:
-        load(Path("mien.yaml"))
+        load_any(Path("mien.yaml"))
 
     assert str(found.value) == "mien.yaml: no such YAML file"
     assert found.value.problems[0].hint == "did you mean mine.yaml?"
@@ -241,6 +242,6 @@ def test_flags_put_into_a_document_are_checked_like_the_file() -> None:
     document = yamlfile.read(Path("r.yaml"))
     document.put(("num",), 0, source="--num")
     with pytest.raises(RecipeError) as found:
-        check(document)
+        check_any(document)
 
     assert str(found.value) == "--num: num: input should be greater than or equal to 1, found 0"

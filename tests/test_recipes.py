@@ -14,7 +14,8 @@ from alpaca_cli import yamlfile
 from alpaca_cli.data.shipped import recipe_names
 from alpaca_cli.generate.inputs import load_inputs
 from alpaca_cli.generate.prompt import Request
-from alpaca_cli.recipe import GenerateRecipe, find_recipe, load
+from alpaca_cli.recipe.generate import GenerateRecipe
+from alpaca_cli.recipe.load import find_recipe, load, load_any
 from conftest import ROOT
 
 RECIPES = sorted((ROOT / "recipes").iterdir())
@@ -35,18 +36,18 @@ def test_every_file_among_the_recipes_is_one_and_is_listed() -> None:
 
 @BY_NAME
 def test_a_shipped_recipe_loads_and_so_does_its_dump(path: Path) -> None:
-    recipe = load(path)
+    recipe = load_any(path)
     Path("dumped.yaml").write_text(yamlfile.dump(recipe), encoding="utf-8")
 
     assert find_recipe(path.stem) == path
-    assert load(Path("dumped.yaml")) == recipe
+    assert load_any(Path("dumped.yaml")) == recipe
 
 
 @BY_NAME
 def test_a_shipped_recipe_writes_every_setting_out(path: Path) -> None:
     """Who reads it need not know the defaults; what is left out is null by default."""
     written = yaml.safe_load(path.read_text(encoding="utf-8"))
-    full = yaml.safe_load(yamlfile.dump(load(path)))
+    full = yaml.safe_load(yamlfile.dump(load_any(path)))
 
     def left_out(whole: dict[str, Any], part: dict[str, Any], prefix: str = "") -> set[str]:
         missing = {f"{prefix}{key}" for key, value in whole.items() if key not in part and value not in (None, [], {})}
@@ -62,7 +63,7 @@ def test_a_shipped_recipe_writes_every_setting_out(path: Path) -> None:
 
 @BY_NAME
 def test_a_shipped_recipe_finds_its_prompt_and_seeds_and_makes_requests(path: Path) -> None:
-    recipe = load(path)
+    recipe = load(path, GenerateRecipe)
     inputs = load_inputs(recipe, beside=path.parent)
     request = inputs.request_maker(recipe).request(0)
 
@@ -84,7 +85,7 @@ def test_a_shipped_recipe_begins_with_its_story_and_a_command_to_copy(path: Path
     assert lines[1] == ""
     assert commands
     for command in commands:
-        assert command[:2] == ["alpaca", load(path).kind]
+        assert command[:2] == ["alpaca", load_any(path).kind]
         assert "--num" in command
         named = command[command.index("--recipe") + 1] if "--recipe" in command else "generate"
         assert named == path.stem
@@ -93,9 +94,8 @@ def test_a_shipped_recipe_begins_with_its_story_and_a_command_to_copy(path: Path
 def test_the_recipe_of_2023_says_stanfords_facts() -> None:
     """Source: stanford_alpaca generate_instruction.py L68-113 (rules), L118-135 and L142-149 (numbers)."""
     path = find_recipe("generate_alpaca_2023")
-    recipe = load(path)
+    recipe = load(path, GenerateRecipe)
 
-    assert isinstance(recipe, GenerateRecipe)
     assert (recipe.prompt.num_seeds, recipe.prompt.num_tasks) == (3, 20)
     teacher = recipe.teacher
     assert (teacher.model, teacher.api) == ("text-davinci-003", "completions")
@@ -115,6 +115,6 @@ def test_the_recipe_of_2023_says_stanfords_facts() -> None:
 
 
 def test_the_default_recipe_uses_every_rule_but_the_list_of_words() -> None:
-    rules = load(find_recipe("generate")).rules.model_dump()
+    rules = load(find_recipe("generate"), GenerateRecipe).rules.model_dump()
 
     assert [name for name, value in rules.items() if not value] == ["unsuitable_word"]  # its own comment says why

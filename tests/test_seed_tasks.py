@@ -16,7 +16,8 @@ from alpaca_cli.data.shipped import shipped_dir
 from alpaca_cli.dedup.pool import Pool
 from alpaca_cli.generate.parse import is_no_input
 from alpaca_cli.generate.rules import refuse
-from alpaca_cli.recipe import load
+from alpaca_cli.recipe.generate import GenerateRecipe
+from alpaca_cli.recipe.load import load
 from seed_answers import life_and_science, numbers_and_code, reading, writing
 
 PATH = shipped_dir("prompts") / "seed_tasks.jsonl"
@@ -112,7 +113,7 @@ def test_a_task_is_clean_text(task: SeedTask) -> None:
 @each_task
 @pytest.mark.parametrize("recipe", ["generate", "generate_alpaca_2023"])
 def test_a_task_passes_the_rules_that_it_teaches(task: SeedTask, recipe: str) -> None:
-    assert refuse(task.example, load(shipped_dir("recipes") / f"{recipe}.yaml").rules) is None
+    assert refuse(task.example, load(shipped_dir("recipes") / f"{recipe}.yaml", GenerateRecipe).rules) is None
 
 
 def test_every_check_belongs_to_a_task_and_to_one_alone() -> None:

@@ -13,7 +13,7 @@ from alpaca_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from alpaca_cli.generate.openrun import Result
-    from alpaca_cli.recipe import GenerateRecipe
+    from alpaca_cli.recipe.generate import GenerateRecipe
 
 DEFAULT_RECIPE = "generate"
 
@@ -123,7 +123,8 @@ def generate(
     """
     from alpaca_cli import yamlfile
     from alpaca_cli.data.shipped import find
-    from alpaca_cli.recipe import check, find_recipe
+    from alpaca_cli.recipe.generate import GenerateRecipe
+    from alpaca_cli.recipe.load import check, find_recipe
 
     flags = {
         "--num": ("num", num),
@@ -155,7 +156,7 @@ def generate(
         document.put(("teacher",), _rehearsal_settings(document.data.get("teacher")), source="--teacher")
     for flag, (key, value) in given.items():
         document.put(tuple(key.split(".")), value, source=flag)
-    checked = check(document)
+    checked = check(document, GenerateRecipe)
     if checked.num is None:
         raise UsageError("how many examples?", where="--num", hint="for example: alpaca generate --num 1000")
     generate_batch.check_flags(batch=batch, export=batch_export, results=batch_import, force=force)
@@ -246,7 +247,7 @@ def _refilter(
 
     from alpaca_cli.generate.about import Origin
     from alpaca_cli.generate.refilter import refilter
-    from alpaca_cli.recipe import find_recipe
+    from alpaca_cli.recipe.load import find_recipe
 
     rules_of = find_recipe(recipe) if recipe else None
     origin = Origin(generate_view.command_line({}), recipe or DEFAULT_RECIPE)

@@ -12,7 +12,7 @@ from alpaca_cli.errors import UsageError
 if TYPE_CHECKING:
     from alpaca_cli.generate.address import Address
     from alpaca_cli.generate.openrun import Result
-    from alpaca_cli.recipe import GenerateRecipe
+    from alpaca_cli.recipe.generate import GenerateRecipe
 
 
 def check_flags(*, batch: bool, export: Path | None, results: Path | None, force: bool) -> None:

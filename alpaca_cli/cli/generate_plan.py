@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from alpaca_cli.generate.address import Address
     from alpaca_cli.generate.plan import Plan
     from alpaca_cli.generate.refilter import Refiltered
-    from alpaca_cli.recipe import GenerateRecipe
+    from alpaca_cli.recipe.generate import GenerateRecipe
 
 MOST_SHOWN = 5
 LONGEST = 100  # characters of an instruction that are shown

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from alpaca_cli.generate.openrun import Result
     from alpaca_cli.generate.plan import Plan
     from alpaca_cli.generate.progress import Progress
-    from alpaca_cli.recipe import GenerateRecipe
+    from alpaca_cli.recipe.generate import GenerateRecipe
 
 RATE_OVER_S = 30.0
 TROUBLE_EVERY_S = 5.0

@@ -49,10 +49,10 @@ def show(recipe: Name, resolved: Annotated[bool, typer.Option(help="With every d
     """
     from alpaca_cli import yamlfile
     from alpaca_cli.data.files import read_text
-    from alpaca_cli.recipe import find_recipe, load
+    from alpaca_cli.recipe.load import find_recipe, load_any
 
     path = find_recipe(recipe)
-    screen.emit((yamlfile.dump(load(path)) if resolved else read_text(path, what="recipe")).rstrip("\n"))
+    screen.emit((yamlfile.dump(load_any(path)) if resolved else read_text(path, what="recipe")).rstrip("\n"))
 
 
 @app.command("validate")
@@ -64,11 +64,13 @@ def validate(recipe: Name, set_: options.Set = None, json: options.Json = False)
     Example: alpaca recipes validate mine.yaml
     """
     from alpaca_cli.generate.inputs import load_inputs
-    from alpaca_cli.recipe import find_recipe, load
+    from alpaca_cli.recipe.generate import GenerateRecipe
+    from alpaca_cli.recipe.load import find_recipe, load_any
 
     path = find_recipe(recipe)
-    checked = load(path, set_ or [])
-    load_inputs(checked, beside=path.parent)
+    checked = load_any(path, set_ or [])
+    if isinstance(checked, GenerateRecipe):
+        load_inputs(checked, beside=path.parent)
     if json:
         screen.emit_json({"path": str(path), "kind": checked.kind, "is_valid": True})
     else:

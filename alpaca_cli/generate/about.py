@@ -19,7 +19,7 @@ from alpaca_cli.data.ledger import Ledger
 from alpaca_cli.generate.address import Address
 from alpaca_cli.generate.prices import Price
 from alpaca_cli.generate.runfolder import BATCHES
-from alpaca_cli.recipe import GenerateRecipe
+from alpaca_cli.recipe.generate import GenerateRecipe
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from alpaca_cli.errors import UsageError
 from alpaca_cli.generate.body import OPENAI_URL
 from alpaca_cli.generate.prices import Price, find_price, retirement
 from alpaca_cli.generate.teacher import NO_KEY
-from alpaca_cli.recipe import GenerateRecipe, PriceSettings, TeacherSettings
+from alpaca_cli.recipe.generate import GenerateRecipe, PriceSettings, TeacherSettings
 
 RETIRES_SOON = timedelta(days=90)
 

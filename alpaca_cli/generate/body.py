@@ -14,7 +14,7 @@ import openai
 
 from alpaca_cli.generate.answer import is_about, is_too_long, lengths_of
 from alpaca_cli.generate.prompt import Request
-from alpaca_cli.recipe import TeacherSettings
+from alpaca_cli.recipe.generate import TeacherSettings
 
 OPENAI_URL = "https://api.openai.com/v1"
 FEWEST_TOKENS = 256  # less room than this for an answer gives no list of tasks; fewer seeds do

@@ -21,7 +21,7 @@ from alpaca_cli.generate.inputs import Inputs
 from alpaca_cli.generate.replay import DEFECTS, NOT_NOVEL
 from alpaca_cli.generate.rules import RULES
 from alpaca_cli.generate.runfolder import CARD, DATASET, OTHER_CARD, SEEDS
-from alpaca_cli.recipe import GenerateRecipe
+from alpaca_cli.recipe.generate import GenerateRecipe
 
 _MARK = "<!-- written by alpaca; once edited, it is not overwritten; sha256 of all above: {} -->\n"
 _MARKED = re.compile(re.escape(_MARK).replace(r"\{\}", "([0-9a-f]{64})").encode() + rb"\Z")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from alpaca_cli.data.jsonl import dumps
-from alpaca_cli.recipe import GenerateRecipe
+from alpaca_cli.recipe.generate import GenerateRecipe
 
 # What may differ when a run is taken up again, because it changes how a result comes and not what it is.  A server
 # that moved to another address is the same teacher; that it moved is told.

@@ -10,7 +10,7 @@ from alpaca_cli.data.files import read_bytes, read_text
 from alpaca_cli.data.shipped import find
 from alpaca_cli.errors import UsageError
 from alpaca_cli.generate.prompt import RequestMaker
-from alpaca_cli.recipe import GenerateRecipe
+from alpaca_cli.recipe.generate import GenerateRecipe
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from alpaca_cli.generate.server import Outcome, Server, choose
 from alpaca_cli.generate.standing import Standing
 from alpaca_cli.generate.teacher import Reply
 from alpaca_cli.generate.trouble import Trouble, pause, times, unreachable
-from alpaca_cli.recipe import GenerateRecipe
+from alpaca_cli.recipe.generate import GenerateRecipe
 
 UNPROVEN = 4  # requests under way at most, until one has given an accepted task
 LIVE_S, LONG_S = 5.0, 10.0

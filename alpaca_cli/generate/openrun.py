@@ -20,7 +20,7 @@ from alpaca_cli.generate.progress import Listener
 from alpaca_cli.generate.prompt import RequestMaker
 from alpaca_cli.generate.replay import Replay
 from alpaca_cli.generate.runfolder import RunFolder, opened, stored_limits
-from alpaca_cli.recipe import GenerateRecipe
+from alpaca_cli.recipe.generate import GenerateRecipe
 
 MOST_FORGOTTEN = 32  # requests that a power failure may take from the end of a ledger, while their answers stay
 

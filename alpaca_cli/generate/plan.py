@@ -28,7 +28,7 @@ from alpaca_cli.generate.report import estimated_tokens
 from alpaca_cli.generate.runfolder import JOURNAL, LEDGER, check_folder, check_paid
 from alpaca_cli.generate.server import BYTES_PER_TOKEN
 from alpaca_cli.generate.teacher import NO_KEY
-from alpaca_cli.recipe import GenerateRecipe
+from alpaca_cli.recipe.generate import GenerateRecipe
 
 ACCEPTED = 0.65  # of the tasks asked for: the rest falls to rules and novelty, or is never written
 TOKENS_PER_TASK = 105  # new ones: Stanford's release holds about as many per row, 22.8 MB / 52,002 rows / 4

@@ -19,7 +19,7 @@ from alpaca_cli.generate.inputs import load_inputs
 from alpaca_cli.generate.plan import addresses_without_keys, read_paid
 from alpaca_cli.generate.replay import REASONS, Replay
 from alpaca_cli.generate.runfolder import DATASET, JOURNAL, LEDGER, RECIPE, check_paid, opened
-from alpaca_cli.recipe import GenerateRecipe
+from alpaca_cli.recipe.generate import GenerateRecipe
 
 CHANGEABLE = ("rules", "novelty", "num", "license")
 

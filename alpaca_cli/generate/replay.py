@@ -16,7 +16,7 @@ from alpaca_cli.data.journal import GIVEN_UP, Completion
 from alpaca_cli.dedup.pool import Pool
 from alpaca_cli.generate.parse import Task, parse
 from alpaca_cli.generate.rules import RULES, refuse
-from alpaca_cli.recipe import GenerateRecipe
+from alpaca_cli.recipe.generate import GenerateRecipe
 
 NOT_NOVEL = "not_novel"
 DEFECTS = ("malformed", "truncated")

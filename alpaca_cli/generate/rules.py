@@ -14,7 +14,7 @@ import string
 from collections.abc import Callable
 
 from alpaca_cli.data.example import Example
-from alpaca_cli.recipe import RuleSettings
+from alpaca_cli.recipe.generate import RuleSettings
 
 Rule = Callable[[Example, RuleSettings], bool]
 

@@ -23,7 +23,7 @@ from alpaca_cli.generate.replay import Replay
 from alpaca_cli.generate.server import Server
 from alpaca_cli.generate.teacher import Teacher
 from alpaca_cli.generate.throttle import Throttle
-from alpaca_cli.recipe import GenerateRecipe
+from alpaca_cli.recipe.generate import GenerateRecipe
 
 
 def generate(

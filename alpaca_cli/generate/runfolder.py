@@ -36,7 +36,7 @@ from alpaca_cli.generate.inputs import Inputs
 from alpaca_cli.generate.prompt import RequestMaker
 from alpaca_cli.generate.replay import Replay
 from alpaca_cli.generate.report import is_report, provenance_rows, refused_rows, report
-from alpaca_cli.recipe import GenerateRecipe
+from alpaca_cli.recipe.generate import GenerateRecipe
 
 RECIPE, PROMPT, SEEDS, VERSIONS = "recipe.resolved.yaml", "prompt.txt", "seed_tasks.jsonl", "versions.json"
 JOURNAL, LEDGER, BATCHES = "journal.jsonl", "ledger.jsonl", "batches.jsonl"

@@ -26,7 +26,7 @@ from alpaca_cli.generate.answer import excerpt, text_of, text_or_none, usage_of
 from alpaca_cli.generate.body import Body, max_tokens_of
 from alpaca_cli.generate.failure import Failure, failure_of, timed_out
 from alpaca_cli.generate.prompt import Request
-from alpaca_cli.recipe import TeacherSettings
+from alpaca_cli.recipe.generate import TeacherSettings
 
 NO_KEY = "none"  # local servers want no key, but the SDK wants one
 # What stands for the answer to a prompt that a server's filter refuses each time: asked again it would end every run.

@@ -405,9 +405,10 @@ def test_sigterm_waits_for_what_is_under_way_too(tmp_path: Path) -> None:
 
 def test_a_surplus_request_that_fails_spoils_no_complete_run(alpaca: Alpaca) -> None:
     from alpaca_cli.generate.inputs import load_inputs
-    from alpaca_cli.recipe import find_recipe, load
+    from alpaca_cli.recipe.generate import GenerateRecipe
+    from alpaca_cli.recipe.load import find_recipe, load
 
-    recipe = load(find_recipe("generate"))
+    recipe = load(find_recipe("generate"), GenerateRecipe)
     maker = load_inputs(recipe, beside=find_recipe("generate").parent).request_maker(recipe)
     number_of = {maker.request(k).text: k for k in range(20)}
 

@@ -12,7 +12,7 @@ import pytest
 from alpaca_cli.cli import screen
 from alpaca_cli.cli.generate_view import View, command_line
 from alpaca_cli.generate.progress import Progress
-from alpaca_cli.recipe import GenerateRecipe
+from alpaca_cli.recipe.generate import GenerateRecipe
 
 RECIPE = GenerateRecipe.model_validate({"kind": "generate", "num": 100, "teacher": {"model": "m"}})
 

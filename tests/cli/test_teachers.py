@@ -14,7 +14,7 @@ from alpaca_cli.generate.prompt import Request
 from alpaca_cli.generate.server import Server, choose
 from alpaca_cli.generate.teacher import Teacher
 from alpaca_cli.generate.throttle import Throttle
-from alpaca_cli.recipe import TeacherSettings
+from alpaca_cli.recipe.generate import TeacherSettings
 from alpaca_cli.rehearsal.server import RehearsalServer
 from alpaca_cli.rehearsal.storm import Storm
 from conftest import ROOT, Outcome

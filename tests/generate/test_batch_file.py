@@ -15,7 +15,7 @@ from alpaca_cli.errors import DataError
 from alpaca_cli.generate.batch.file import Row, asked, custom_id, line_of, request_of, results
 from alpaca_cli.generate.body import OPENAI_URL, Body
 from alpaca_cli.generate.prompt import RequestMaker
-from alpaca_cli.recipe import TeacherSettings
+from alpaca_cli.recipe.generate import TeacherSettings
 
 FILE = Path("out.jsonl")
 SEEDS = [SeedTask(f"seed_{each}", each, Example(f"Say {each}.", "", each), False) for each in "abcdef"]

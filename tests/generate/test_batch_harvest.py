@@ -16,7 +16,7 @@ from alpaca_cli.generate.batch.file import Row, asked, custom_id, line_of
 from alpaca_cli.generate.batch.harvest import Gathered, Harvest
 from alpaca_cli.generate.body import Body
 from alpaca_cli.generate.prompt import Request, RequestMaker
-from alpaca_cli.recipe import TeacherSettings
+from alpaca_cli.recipe.generate import TeacherSettings
 
 SEEDS = [SeedTask(f"seed_{each}", each, Example(f"Say {each}.", "", each), False) for each in "abcdef"]
 MAKER = RequestMaker("Write {num_tasks} tasks.", SEEDS, 20, 3, 0)

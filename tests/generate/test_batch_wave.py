@@ -21,7 +21,7 @@ from alpaca_cli.generate.budget import Budget
 from alpaca_cli.generate.inputs import load_inputs
 from alpaca_cli.generate.prompt import RequestMaker
 from alpaca_cli.generate.replay import Replay
-from alpaca_cli.recipe import GenerateRecipe
+from alpaca_cli.recipe.generate import GenerateRecipe
 
 RECIPE = GenerateRecipe.model_validate({"kind": "generate", "num": 100, "teacher": {"model": "m"}})
 BODY = Body(RECIPE.teacher, "http://localhost/v1")

@@ -11,7 +11,8 @@ import yaml
 from alpaca_cli.data.shipped import shipped_dir
 from alpaca_cli.generate.card import card, write_card
 from alpaca_cli.generate.inputs import Inputs, load_inputs
-from alpaca_cli.recipe import GenerateRecipe, load
+from alpaca_cli.recipe.generate import GenerateRecipe
+from alpaca_cli.recipe.load import load
 
 SHIPPED = shipped_dir("prompts")
 RUN: dict[str, Any] = {
@@ -186,7 +187,7 @@ def test_a_language_is_stated_only_where_it_is_known() -> None:
 @pytest.mark.parametrize("recipe_name", ["generate", "generate_alpaca_2023"])
 def test_the_shipped_recipes_have_shipped_inputs(recipe_name: str) -> None:
     path = SHIPPED.parent / "recipes" / f"{recipe_name}.yaml"
-    text = text_of(inputs=load_inputs(load(path), beside=path.parent))
+    text = text_of(inputs=load_inputs(load(path, GenerateRecipe), beside=path.parent))
 
     assert "seed tasks were written for alpaca and ship with it under the Apache License 2.0" in text
     assert "| prompt | shipped with alpaca |" in text

@@ -10,7 +10,7 @@ import pytest
 
 from alpaca_cli.errors import AlpacaError, DataError, UsageError
 from alpaca_cli.generate.inputs import load_inputs
-from alpaca_cli.recipe import GenerateRecipe
+from alpaca_cli.recipe.generate import GenerateRecipe
 from conftest import ROOT
 
 

@@ -19,7 +19,7 @@ from alpaca_cli.generate.failure import Failure
 from alpaca_cli.generate.prompt import Request
 from alpaca_cli.generate.teacher import Reply, Teacher
 from alpaca_cli.generate.trouble import unreachable
-from alpaca_cli.recipe import TeacherSettings
+from alpaca_cli.recipe.generate import TeacherSettings
 from conftest import Outcome
 from scripted_server import Answer, Script, Seen, chat, distinct, serving, tasks
 

@@ -17,7 +17,7 @@ from alpaca_cli.data.shipped import shipped_dir
 from alpaca_cli.dedup.pool import Pool
 from alpaca_cli.generate.replay import NOT_NOVEL, REASONS, Provenance, Refused, Replay
 from alpaca_cli.generate.rules import RULES
-from alpaca_cli.recipe import GenerateRecipe
+from alpaca_cli.recipe.generate import GenerateRecipe
 
 SCORER = rouge_scorer.RougeScorer(["rougeL"], use_stemmer=False)
 SEEDS_FILE = shipped_dir("prompts") / "seed_tasks.jsonl"

@@ -13,10 +13,11 @@ from alpaca_cli.data.example import Example
 from alpaca_cli.data.shipped import shipped_dir
 from alpaca_cli.generate import rules as rules_module
 from alpaca_cli.generate.rules import RULES, holds_word, refuse
-from alpaca_cli.recipe import RuleSettings, load
+from alpaca_cli.recipe.generate import GenerateRecipe, RuleSettings
+from alpaca_cli.recipe.load import load
 
-DEFAULT = load(shipped_dir("recipes") / "generate.yaml").rules
-ALPACA_2023 = load(shipped_dir("recipes") / "generate_alpaca_2023.yaml").rules
+DEFAULT = load(shipped_dir("recipes") / "generate.yaml", GenerateRecipe).rules
+ALPACA_2023 = load(shipped_dir("recipes") / "generate_alpaca_2023.yaml", GenerateRecipe).rules
 OFF = RuleSettings(
     too_short=0, too_long=0, write_a_program=False, opens_with_punctuation=False, opens_with_non_ascii=False
 )

@@ -25,7 +25,8 @@ from alpaca_cli.generate.prompt import RequestMaker
 from alpaca_cli.generate.replay import Replay
 from alpaca_cli.generate.report import report
 from alpaca_cli.generate.runfolder import RunFolder, check_paid, opened, versions
-from alpaca_cli.recipe import GenerateRecipe, load
+from alpaca_cli.recipe.generate import GenerateRecipe
+from alpaca_cli.recipe.load import load
 from scripted_server import tasks
 
 BEGINNING = ["prompt.txt", "seed_tasks.jsonl", "versions.json", "recipe.resolved.yaml"]
@@ -109,7 +110,7 @@ def test_a_new_folder_holds_what_the_run_was_told() -> None:
 def test_the_resolved_recipe_loads_again_and_names_what_lies_beside_it() -> None:
     with opening(seed=7):
         pass
-    resolved = load(Path("run/recipe.resolved.yaml"))
+    resolved = load(Path("run/recipe.resolved.yaml"), GenerateRecipe)
     Path("run").rename("moved")
     Path("mine.jsonl").unlink()
     Path("ask.txt").unlink()
@@ -123,7 +124,7 @@ def test_the_resolved_recipe_loads_again_and_names_what_lies_beside_it() -> None
 def test_the_resolved_recipe_begins_an_equal_run_elsewhere_and_goes_on_here() -> None:
     with opening():
         pass
-    resolved = load(Path("run/recipe.resolved.yaml"))
+    resolved = load(Path("run/recipe.resolved.yaml"), GenerateRecipe)
     inputs = load_inputs(resolved, beside=Path("run"))
     for place in ("run", "elsewhere"):
         with opened(Path(place), resolved, inputs):
@@ -137,7 +138,7 @@ def test_the_resolved_recipe_has_every_setting() -> None:
         pass
 
     text = Path("run/recipe.resolved.yaml").read_text(encoding="utf-8")
-    assert yamlfile.dump(load(Path("run/recipe.resolved.yaml"))) == text
+    assert yamlfile.dump(load(Path("run/recipe.resolved.yaml"), GenerateRecipe)) == text
     assert "  temperature: null\n" in text
 
 
@@ -148,7 +149,7 @@ import sys, time
 from pathlib import Path
 from alpaca_cli.generate.inputs import load_inputs
 from alpaca_cli.generate.runfolder import opened
-from alpaca_cli.recipe import GenerateRecipe
+from alpaca_cli.recipe.generate import GenerateRecipe
 recipe = GenerateRecipe.model_validate({
     "kind": "generate", "num": 5, "teacher": {"model": "m"}, "seeds": "mine.jsonl", "prompt": {"file": "ask.txt"},
 })
@@ -260,7 +261,7 @@ def test_what_only_changes_the_pace_may_change_and_is_written_down(name: str, va
     with opening(**{name: value}):
         pass
 
-    written: Any = load(Path("run/recipe.resolved.yaml"))
+    written: Any = load(Path("run/recipe.resolved.yaml"), GenerateRecipe)
     for part in name.split("__"):
         written = getattr(written, part)
     assert written == value

@@ -14,7 +14,7 @@ from alpaca_cli.generate.body import Body
 from alpaca_cli.generate.failure import Failure
 from alpaca_cli.generate.prompt import Request
 from alpaca_cli.generate.teacher import Reply, Teacher
-from alpaca_cli.recipe import TeacherSettings
+from alpaca_cli.recipe.generate import TeacherSettings
 from scripted_server import Answer, Script, Seen, chat, error, serving
 
 REQUEST = Request(7, ("seed_task_1", "seed_task_2"), "Write tasks.", 3)

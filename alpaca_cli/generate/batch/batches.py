@@ -31,7 +31,7 @@ from alpaca_cli.generate.prompt import RequestMaker
 from alpaca_cli.generate.replay import Replay
 from alpaca_cli.generate.standing import Standing
 from alpaca_cli.generate.teacher import Teacher
-from alpaca_cli.recipe import GenerateRecipe
+from alpaca_cli.recipe.generate import GenerateRecipe
 
 MOST_EMPTY = 3  # batches in a row that give no answer
 

@@ -23,7 +23,7 @@ from alpaca_cli.generate.body import Body
 from alpaca_cli.generate.openrun import OpenRun, Result, open_run, with_stored_limits
 from alpaca_cli.generate.progress import Listener
 from alpaca_cli.generate.replay import Replay
-from alpaca_cli.recipe import GenerateRecipe
+from alpaca_cli.recipe.generate import GenerateRecipe
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from alpaca_cli.generate.failure import Failure, failure_of
 from alpaca_cli.generate.prompt import Request, RequestMaker
 from alpaca_cli.generate.recorder import given_up
 from alpaca_cli.generate.teacher import FILTERED, fields_of, is_filtered
-from alpaca_cli.recipe import TeacherSettings
+from alpaca_cli.recipe.generate import TeacherSettings
 
 MOST_FAILURES = 3  # of one request, in batches that gave others their answers
 

@@ -16,7 +16,7 @@ from alpaca_cli.generate.batch.money import BatchMoney
 from alpaca_cli.generate.failure import Failure
 from alpaca_cli.generate.progress import Listener
 from alpaca_cli.generate.teacher import Teacher
-from alpaca_cli.recipe import GenerateRecipe
+from alpaca_cli.recipe.generate import GenerateRecipe
 
 FIRST_LOOK_S, LONGEST_LOOK_S = 2.0, 60.0
 ENDED = ("completed", "failed", "expired", "cancelled")

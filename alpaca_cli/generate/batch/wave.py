@@ -17,7 +17,7 @@ from alpaca_cli.generate.body import Body
 from alpaca_cli.generate.budget import Budget
 from alpaca_cli.generate.prompt import Request
 from alpaca_cli.generate.replay import Replay
-from alpaca_cli.recipe import GenerateRecipe
+from alpaca_cli.recipe.generate import GenerateRecipe
 
 TRIAL = 100  # requests at most, until one was answered with a task that is accepted: the rest may be paid for nothing
 MORE = 1.05  # of what is likely needed: acceptance falls as the pool grows

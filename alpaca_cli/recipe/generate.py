@@ -1,20 +1,12 @@
-"""What may be written in a recipe, with units: one YAML file that says what a run does.
-
-`kind` says which command a recipe is for.  Flags say where, recipes say what; `--set key.path=value` changes one value.
-"""
+"""What may be written in a recipe for `alpaca generate`, with units."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from alpaca_cli import yamlfile
-from alpaca_cli.data.shipped import find
-from alpaca_cli.errors import RecipeError
-from alpaca_cli.yamlfile import Document, Settings
+from alpaca_cli.yamlfile import Settings
 
 NotEmpty = Annotated[str, Field(min_length=1)]
 
@@ -245,32 +237,3 @@ class GenerateRecipe(Settings):
             own = {key: value for key, value in server if key != "weight" and value is not None}
             found.append((self.teacher.model_copy(update=own), server.weight))
         return found
-
-
-Recipe = GenerateRecipe
-KINDS: dict[str, type[Recipe]] = {"generate": GenerateRecipe}
-
-_R = TypeVar("_R", bound=Recipe)
-
-
-def find_recipe(name: str) -> Path:
-    """The file of a recipe by path or shipped name.  Raises UsageError that lists the shipped names."""
-    return find(name, "recipes")
-
-
-def check(document: Document) -> Recipe:
-    """The recipe in a document, of whichever kind it says.  Raises RecipeError that lists every mistake."""
-    kind = document.data.get("kind")
-    model = KINDS.get(kind) if isinstance(kind, str) else None
-    if model is None:
-        found = "nothing" if kind is None else repr(kind)
-        expected = " or ".join(KINDS)
-        raise RecipeError(f"kind: expected {expected}, found {found}", where=document.place(["kind"]))
-    return document.check(model)
-
-
-def load(path: Path, assignments: Sequence[str] = ()) -> Recipe:
-    """The recipe in a file, with `key.path=value` assignments applied.  Raises RecipeError with path:line:col."""
-    document = yamlfile.read(path)
-    document.override(assignments)
-    return check(document)
