@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from alpaca_cli.data.jsonl import dumps
+from alpaca_cli.recipe.difference import changed
 from alpaca_cli.recipe.generate import GenerateRecipe
 
 # What may differ when a run is taken up again, because it changes how a result comes and not what it is.  A server
@@ -20,12 +18,7 @@ _FREE_PARTS = ("teacher.price",)
 
 def differences(before: GenerateRecipe, now: GenerateRecipe) -> list[str]:
     """What makes `now` another run than `before`, a text for each key."""
-    old, new = _flat(before.model_dump(mode="json")), _flat(now.model_dump(mode="json"))
-    return [
-        f"{key}: {_short(old.get(key))} there, {_short(new.get(key))} now"
-        for key in sorted(old | new)
-        if key not in _FREE and not key.startswith(_FREE_PARTS) and old.get(key) != new.get(key)
-    ]
+    return [text for key, text in changed(before, now).items() if key not in _FREE and not key.startswith(_FREE_PARTS)]
 
 
 def moves(before: GenerateRecipe, now: GenerateRecipe) -> list[str]:
@@ -37,18 +30,3 @@ def moves(before: GenerateRecipe, now: GenerateRecipe) -> list[str]:
     if before.teacher.base_url != now.teacher.base_url:
         notes.append(f"the teacher was at {before.teacher.base_url}, and is at {now.teacher.base_url} now")
     return notes
-
-
-def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, inner in value.items():
-        if isinstance(inner, dict) and inner:
-            flat |= _flat(inner, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = inner
-    return flat
-
-
-def _short(value: object) -> str:
-    text = dumps(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
