@@ -1,0 +1,111 @@
+"""What the processes of the checkpoint tests do: `checkpoint_work.py WHAT FOLDER ...`; the answer is JSON on stdout."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+from pathlib import Path
+from typing import Any
+
+import ranks
+import torch
+import torch.distributed as dist
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
+
+from alpaca_cli.errors import AlpacaError
+from alpaca_cli.finetune.checkpoint import Checkpoints
+
+SHAPES = {"even": (8, 3), "uneven": (5, 2), "fewer": (1, 7), "bias": (9,)}
+
+
+def whole(step: int) -> dict[str, torch.Tensor]:
+    """The tensors of a step, each value told apart from all of any other step; the same in every process."""
+    return {name: torch.randn(shape, generator=torch.Generator().manual_seed(step)) for name, shape in SHAPES.items()}
+
+
+def sharded(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """All sharded over the processes but for one that all have and one that is no DTensor."""
+    mesh = init_device_mesh("cpu", (dist.get_world_size(),))
+    result: dict[str, torch.Tensor] = {name: distribute_tensor(one, mesh, [Shard(0)]) for name, one in tensors.items()}
+    first = next(iter(tensors.values()))
+    result["replicated"] = distribute_tensor(first + 1, mesh, [Replicate()])
+    result["step"] = first[0, 0].clone()
+    result["half"] = distribute_tensor(first.bfloat16(), mesh, [Shard(0)])
+    return result
+
+
+def values(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: one.full_tensor() if isinstance(one, DTensor) else one for name, one in tensors.items()}
+
+
+def equals(tensors: dict[str, torch.Tensor], step: int) -> bool:
+    expected = values(sharded(whole(step)))
+    return all(torch.equal(one, expected[name]) for name, one in values(tensors).items())
+
+
+def zeros(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: torch.zeros_like(one) for name, one in tensors.items()}
+
+
+def problem(error: AlpacaError) -> list[Any]:
+    (found,) = error.problems
+    return [type(error).__name__, found.message, found.where, found.hint]
+
+
+def run(folder: Path) -> dict[str, Any]:
+    """Save, go on, fail, save again, load."""
+    answer: dict[str, Any] = {}
+    checkpoints = Checkpoints(folder, keep=2)
+    answer["before"] = checkpoints.latest() is None
+    tensors = sharded(whole(1))
+    addresses = [one.to_local().data_ptr() for one in tensors.values() if isinstance(one, DTensor)]
+    for step in (1, 2, 3):
+        for name, one in sharded(whole(step)).items():
+            tensors[name].copy_(one)
+        checkpoints.save(step, tensors, {"step": step, "who": dist.get_rank()})
+        for one in tensors.values():  # the next step
+            one.add_(1)
+    checkpoints.wait()
+    answer["kept"] = sorted(path.name for path in folder.iterdir())
+
+    if dist.get_rank() == 1:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (256, resource.RLIM_INFINITY))
+    checkpoints.save(4, tensors, {})
+    try:
+        checkpoints.save(5, tensors, {})
+    except AlpacaError as error:
+        answer["full"] = problem(error)
+    answer["after failure"] = sorted(path.name for path in folder.iterdir())
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+    latest = checkpoints.latest()
+    answer["latest"] = [latest.step, latest.facts]
+    checkpoints.load(latest, tensors)
+    answer["same"] = equals(tensors, 3)
+    answer["in place"] = addresses == [one.to_local().data_ptr() for one in tensors.values() if isinstance(one, DTensor)]
+    checkpoints.save(4, tensors, {"after": "failure"})
+    checkpoints.wait()
+    answer["at last"] = checkpoints.latest().step
+    return answer
+
+
+def load(folder: Path, step: int) -> dict[str, Any]:
+    """Load what other processes have saved."""
+    checkpoints = Checkpoints(folder, keep=1)
+    tensors = zeros(sharded(whole(step)))
+    found = checkpoints.latest()
+    checkpoints.load(found, tensors)
+    return {"step": found.step, "same": equals(tensors, step)}
+
+
+def main(folder: Path) -> None:
+    answers: dict[str, Any] = {"run": ranks.run(2, run, folder)}
+    for num in (1, 2, 4):
+        answers[f"load {num}"] = ranks.run(num, load, folder, 3)
+    print(json.dumps(answers))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
