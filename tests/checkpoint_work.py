@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import ranks
 import torch
 import torch.distributed as dist
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
 
+import ranks
 from alpaca_cli.errors import AlpacaError
 from alpaca_cli.finetune.checkpoint import Checkpoints
 
@@ -84,7 +84,9 @@ def run(folder: Path) -> dict[str, Any]:
     answer["latest"] = [latest.step, latest.facts]
     checkpoints.load(latest, tensors)
     answer["same"] = equals(tensors, 3)
-    answer["in place"] = addresses == [one.to_local().data_ptr() for one in tensors.values() if isinstance(one, DTensor)]
+    answer["in place"] = addresses == [
+        one.to_local().data_ptr() for one in tensors.values() if isinstance(one, DTensor)
+    ]
     checkpoints.save(4, tensors, {"after": "failure"})
     checkpoints.wait()
     answer["at last"] = checkpoints.latest().step

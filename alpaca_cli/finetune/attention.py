@@ -11,7 +11,6 @@ every real position.  Gradients flow back to the preamble by plain sums in a fix
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -164,7 +163,7 @@ class _Return(torch.autograd.Function):
 
 
 class _Extend(torch.autograd.Function):
-    """Rows of x at `into`: each once as itself, and those of preambles once more for each span that goes on from one."""
+    """Rows of x at `into`: each once as itself, and a preamble's once more for each span that goes on from it."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, extended: Extended) -> torch.Tensor:
@@ -186,7 +185,7 @@ def attend(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
+    _attention_mask: torch.Tensor | None,
     *,
     scaling: float | None = None,
     dropout: float = 0.0,
@@ -271,8 +270,3 @@ def _attend_bucketed(
 
 
 AttentionInterface.register(NAME, attend)
-
-
-def spans_of(lengths: Sequence[int]) -> Pack:
-    """A pack without tokens of spans alone, for tests and plans."""
-    return Pack(*(np.empty(0, np.int64),) * 4, tuple(lengths), (ALONE,) * len(lengths))

@@ -68,9 +68,8 @@ def load_weights(model: PreTrainedModel, base: BaseModel, *, num_new: int = 0) -
     `num_new`: rows that both embeddings have more than on disk, which get the mean of the others.
     Raises DataError that names the first tensor that is missing or has another size.
     """
-    embeddings = {
-        id(module.weight) for module in (model.get_input_embeddings(), model.get_output_embeddings()) if module
-    }
+    both = model.get_input_embeddings(), model.get_output_embeddings()
+    embeddings = {id(module.weight) for module in both if module is not None}
     for full_name, parameter in model.named_parameters():
         if ".lora_" in full_name:
             continue

@@ -126,6 +126,15 @@ class Batches:
             supervised_tokens=supervised,
         )
 
+    def shortest(self, count: int) -> list[int]:
+        """The shortest examples."""
+        lengths = self._tokens.starts[self.examples + 1] - self._tokens.starts[self.examples]
+        return [int(self.examples[k]) for k in np.argsort(lengths, kind="stable")[:count]]
+
+    def together(self, chosen: Sequence[int]) -> Pack:
+        """These examples in one pack, laid out as in a step."""
+        return self.pack(chosen, [int(self._tokens.preamble_of[each]) if self._shared else ALONE for each in chosen])
+
     def _room(self) -> int:
         """Tokens of a pack beside its preambles; an example that is longer than that still gets a pack of its own."""
         return max(1, self._budget - (sum(map(len, self._tokens.preambles)) if self._shared else 0))

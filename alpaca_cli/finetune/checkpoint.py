@@ -159,7 +159,9 @@ class Checkpoints:
         with ThreadPoolExecutor(_NUM_THREADS) as pool:
             for name, found in zip(mine, pool.map(lambda name: _sha256(checkpoint.path / name), mine), strict=True):
                 if found != checkpoint.files[name].sha256:
-                    raise IntegrityError("not as it was written: its SHA-256 differs", where=str(checkpoint.path / name))
+                    raise IntegrityError(
+                        "not as it was written: its SHA-256 differs", where=str(checkpoint.path / name)
+                    )
 
 
 def _check_fit(checkpoint: Checkpoint, tensors: Mapping[str, torch.Tensor], reader: dcp.FileSystemReader) -> None:

@@ -60,7 +60,7 @@ class Learner(nn.Module):
     def forward(self, batch: Placed, divisor: int = 1, *, plain: bool = False) -> torch.Tensor:
         """The cross entropy summed over the supervised positions of a pack, over `divisor`; a scalar, fp32.
 
-        `plain`: by the model's own whole forward pass instead, for a pack of one example without a shared preamble: slow, and
+        `plain`: by the model's own whole forward pass, for a pack of one example without a shared preamble: slow, and
         what the fast way is checked against.
         """
         if plain:

@@ -1,6 +1,7 @@
 """The training loop: steps, looks at the held-out examples, checkpoints, and when to stop.
 
-Every step ends with one look at its loss and gradient norm, before the weights are changed: a step that went wrong changes nothing.
+Every step ends with one look at its loss and gradient norm, before the weights are changed: one that went wrong
+changes nothing.
 """
 
 from __future__ import annotations
@@ -10,15 +11,14 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch.distributed.fsdp import FSDPModule
 
 from alpaca_cli.errors import TrainingError
-from alpaca_cli.finetune.batches import Batches, Step
-from alpaca_cli.finetune.learner import Learner, Placed, place
+from alpaca_cli.finetune.assembly import Assembly
+from alpaca_cli.finetune.batches import Batches, Pack, Step
+from alpaca_cli.finetune.learner import Placed, place
 from alpaca_cli.finetune.metrics import Metrics
 from alpaca_cli.finetune.optimizer import AdamW, learning_rate
 from alpaca_cli.finetune.shard import give_back
@@ -30,7 +30,6 @@ class Surroundings:
     """Where a loop runs and whom it tells; `beat` says that this process is alive."""
 
     rank: int
-    world: int
     device: torch.device
     metrics: Metrics
     beat: Callable[[int, str], None]
@@ -47,15 +46,14 @@ class Loop:
 
     def __init__(
         self,
-        learner: Learner,
-        root: FSDPModule,
+        assembly: Assembly,
         optimizer: AdamW,
         batches: Batches,
         held_out: tuple[Step, ...],
         recipe: FinetuneRecipe,
         around: Surroundings,
     ) -> None:
-        self._learner, self._root, self._optimizer, self._batches = learner, root, optimizer, batches
+        self._learner, self._root, self._optimizer, self._batches = assembly.learner, assembly.root, optimizer, batches
         self._held_out, self._recipe, self._around = held_out, recipe, around
         self.step = 0
         """Steps that are done."""
@@ -135,7 +133,7 @@ class Loop:
         self._tell(step, mean_loss, float(norm), lr, time.monotonic() - began)
         return num_asked > 0
 
-    def _place(self, pack: Any) -> Placed:
+    def _place(self, pack: Pack) -> Placed:
         return place(pack, self._around.device, dropout=self._around.drops)
 
     def _sum(self, *values: float) -> list[float]:

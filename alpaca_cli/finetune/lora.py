@@ -50,7 +50,7 @@ def add_adapters(model: PreTrainedModel, settings: LoraSettings) -> None:
 
 
 def reset_adapters(model: PreTrainedModel, *, seed: int) -> None:
-    """Give the adapters their first values: A uniform as in a linear layer, B zero, whatever the number of processes."""
+    """Give the adapters their first values: A uniform as in a linear layer, B zero; of any number of ranks."""
     for number, (name, parameter) in enumerate(model.named_parameters()):
         if ".lora_A." in name:
             source = torch.Generator().manual_seed(seed * 1_000_003 + number)

@@ -1,6 +1,7 @@
 """`metrics.jsonl`: what a run tells while it goes on, one JSON object a line, written by its first process.
 
-Each has a `kind`: phase, step, eval or checkpoint.  A run that is taken up again forgets what came after its checkpoint.
+Each has a `kind`: phase, step, eval or checkpoint.  A run that is taken up again forgets what came after its
+checkpoint.
 """
 
 from __future__ import annotations
@@ -24,7 +25,11 @@ class Metrics:
     def __init__(self, run: Path, *, is_writing: bool, listener: Callable[[Record], None] | None = None) -> None:
         self._path = run / NAME
         self._is_writing = is_writing
-        self._listener = listener
+        self._listeners = [listener] if listener is not None else []
+
+    def tell(self, listener: Callable[[Record], None]) -> None:
+        """Hand each record to one more listener."""
+        self._listeners.append(listener)
 
     def write(self, kind: str, **values: Any) -> None:
         """One record more, on disk when this returns (but not synced: it is no truth, only a view)."""
@@ -33,8 +38,8 @@ class Metrics:
         record: Record = {"kind": kind, **values}
         with self._path.open("ab") as stream:
             stream.write(dumps(record).encode() + b"\n")
-        if self._listener is not None:
-            self._listener(record)
+        for listener in self._listeners:
+            listener(record)
 
     def phase(self, phase: str) -> None:
         """What the run does now."""

@@ -1,6 +1,7 @@
 """A run's folder, made ready before any training process starts, and found again by the same command.
 
-Here everything is checked that can be: recipe, files, tokens, plan.  No torch: a wrong recipe costs a third of a second.
+Here everything is checked that can be: recipe, files, tokens, plan; without torch, so that a wrong recipe costs a third
+of a second.
 """
 
 from __future__ import annotations
