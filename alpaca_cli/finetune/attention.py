@@ -203,10 +203,10 @@ def attend(
             query, key, value, is_causal=True, scale=scaling, dropout_p=dropout, enable_gqa=grouped
         )
         return plain.transpose(1, 2).contiguous(), None
-    rows = [each[0].transpose(0, 1) for each in (query, key, value)]
+    query, key, value = (each[0].transpose(0, 1) for each in (query, key, value))
     if layout.extended is not None:
-        return _attend_extended(*rows, layout.extended, scaling)[None], None
-    return _attend_bucketed(*rows, layout, scaling, dropout)[None], None
+        return _attend_extended(query, key, value, layout.extended, scaling)[None], None
+    return _attend_bucketed(query, key, value, layout, scaling, dropout)[None], None
 
 
 def _attend_extended(
@@ -216,7 +216,7 @@ def _attend_extended(
 
     if extended.copies:
         key, value = _Extend.apply(key, extended), _Extend.apply(value, extended)
-    attended: torch.Tensor = varlen_attn(
+    attended = varlen_attn(
         query.contiguous(),
         key.contiguous(),
         value.contiguous(),
@@ -229,6 +229,7 @@ def _attend_extended(
         enable_gqa=query.shape[1] != key.shape[1],
         num_splits=1,
     )
+    assert isinstance(attended, torch.Tensor)
     return attended
 
 

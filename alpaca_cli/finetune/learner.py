@@ -55,7 +55,7 @@ class Learner(nn.Module):
         if not isinstance(head, nn.Linear) or head.bias is not None:
             message = f"{type(causal).__name__}: expected an output layer that is one matrix without a bias"
             raise UsageError(message, hint="this architecture cannot be fine-tuned with alpaca")
-        self._head = [head]  # in a list, so that the module is not registered a second time
+        self._heads: list[nn.Linear] = [head]  # in a list, so that the module is not registered a second time
 
     def forward(self, batch: Placed, divisor: int = 1, *, plain: bool = False) -> torch.Tensor:
         """The cross entropy summed over the supervised positions of a pack, over `divisor`; a scalar, fp32.
@@ -71,7 +71,7 @@ class Learner(nn.Module):
         output = body(input_ids=batch.ids, position_ids=batch.positions, use_cache=False, layout=batch.layout)
         hidden = output.last_hidden_state[0]
         if not len(batch.rows):  # nothing to learn here, but every weight takes part in the exchange of gradients
-            return hidden.float().sum() * 0.0 + self._head[0].weight.float().sum() * 0.0
+            return hidden.float().sum() * 0.0 + self._heads[0].weight.float().sum() * 0.0
         return cross_entropy(
-            hidden[batch.rows], self._head[0].weight, batch.targets, divisor=divisor, chunk=self._loss_chunk
+            hidden[batch.rows], self._heads[0].weight, batch.targets, divisor=divisor, chunk=self._loss_chunk
         )

@@ -106,7 +106,7 @@ class Loop:
                     self._around.beat(self.step, "evaluating")
                 count += step.supervised_tokens
         self._learner.train()
-        give_back(self._root)
+        give_back(self._learner)
         (summed,) = self._sum(float(total))
         self._around.metrics.write("eval", step=self.step, loss=summed / count, supervised_tokens=count)
 

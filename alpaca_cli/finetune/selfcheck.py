@@ -27,7 +27,7 @@ def check_loss(assembly: Assembly, batches: Batches, device: torch.device, compu
         ours = float(learner(place(packed, device)))
         theirs = sum(float(learner(place(batches.pack([each], [ALONE]), device), plain=True)) for each in chosen)
     learner.train()
-    give_back(assembly.root)
+    give_back(learner)
     if not abs(ours - theirs) <= AGREEMENT[compute] * abs(theirs):
         message = f"the packed loss is {ours:.6g}, but the model's own {theirs:.6g}"
         hint = "this architecture does something that alpaca does not know; try --set memory.shared_preamble=off"

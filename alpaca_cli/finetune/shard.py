@@ -115,7 +115,7 @@ def shard(learner: nn.Module, blocks: list[nn.Module], mesh: DeviceMesh, recipe:
     for block in blocks:
         fully_shard(block, reshard_after_forward=recipe.memory.reshard, **options)
     root = fully_shard(learner, reshard_after_forward=False, **options)
-    for module in root.modules():
+    for module in learner.modules():
         if isinstance(module, FSDPModule):
             # The loss is divided by the count of the whole step, so gradients add up; gloo has no average anyway.
             module.set_gradient_divide_factor(1.0)
@@ -160,9 +160,9 @@ def whole(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
-def give_back(root: FSDPModule) -> None:
+def give_back(learner: nn.Module) -> None:
     """Give gathered weights back where no backward pass did, so that every parameter is its shard again."""
-    for module in root.modules():
+    for module in learner.modules():
         if isinstance(module, FSDPModule):
             module.reshard()
 
