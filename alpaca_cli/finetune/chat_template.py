@@ -56,15 +56,13 @@ def chat_template(template: Template, tokenizer: Tokenizer) -> str:
     A user's message is an instruction; a key `input` in it, if it says something, is the input.  A system message
     is put before the first instruction, for which training had no place of its own.
     Checked: what it makes of an example, tokenized without special tokens added, is what was trained.
-    Raises UsageError if no such text is found, as a tokenizer may see to it.
+    Raises UsageError if it is not, as a tokenizer may see to it.
     """
-    # Behind a special token some tokenizers put no space before a word, as they do where a text begins.
-    for space in ("", " "):
-        text = _chat(template, tokenizer, space)
-        if _is_as_trained(text, template, tokenizer):
-            return text
-    hint = "take a tokenizer that splits a text after its special tokens as at its beginning"
-    raise UsageError("no chat template gives the tokens that are trained with this tokenizer", hint=hint)
+    text = _chat(template, tokenizer)
+    if not _is_as_trained(text, template, tokenizer):
+        hint = "take a base model with another tokenizer, and report this one"
+        raise UsageError("no chat template gives the tokens that are trained with this tokenizer", hint=hint)
+    return text
 
 
 def render_chat(text: str, messages: list[dict[str, Any]]) -> str:
@@ -74,8 +72,8 @@ def render_chat(text: str, messages: list[dict[str, Any]]) -> str:
     return environment.from_string(text).render(messages=messages, add_generation_prompt=True)
 
 
-def _chat(template: Template, tokenizer: Tokenizer, space: str) -> str:
-    opening = tokenizer.opening + space
+def _chat(template: Template, tokenizer: Tokenizer) -> str:
+    opening = tokenizer.opening
     return _CHAT % {
         "with_input": _expression(opening + template.render(Example("\0", "\1", ""))),
         "without_input": _expression(opening + template.render(Example("\0", "", ""))),
