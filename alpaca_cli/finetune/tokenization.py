@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -15,15 +16,15 @@ from alpaca_cli.finetune.cache import Facts
 from alpaca_cli.finetune.preamble import find_preambles
 from alpaca_cli.finetune.tokenizer import Tokenizer
 from alpaca_cli.format.row import count_of, shown
-from alpaca_cli.format.sharded import ShardedDataset
+from alpaca_cli.format.sharded import Batch, ShardedDataset
 from alpaca_cli.format.template import Template
 from alpaca_cli.recipe.finetune import DataSettings
 
 IDS = "ids.bin"
 """The file of all ids, 32 bits each, without a header: their number is known at the end only."""
 
-Listener = Callable[[int], None]
-"""Gets the number of rows read so far."""
+Listener = Callable[[int, int], None]
+"""Gets the number of rows that are done, and that of all."""
 
 _ROWS = 1_024  # that are encoded at once
 _MOST_TOLD = 10  # rows of one fault that are told one by one
@@ -56,13 +57,14 @@ class Tokenization:
 
         Raises DataError if a row is no example, if one is longer than it may be, or if none is left.
         """
+        total = sum(1 for shard in self._dataset.shards for _ in shard.container.rows()) if listener else 0
         with (folder / IDS).open("wb") as stream:
-            for batch in self._dataset.batches():
+            for batch in self._batches():
                 for begin in range(0, len(batch.examples), _ROWS):
                     some = slice(begin, begin + _ROWS)
                     self._add(batch.examples[some], batch.shard, batch.spots[some].tolist(), stream)
                     if listener:
-                        listener(self._num_rows)
+                        listener(self._num_rows, total)
         self._check()
         ids = np.asarray(np.memmap(folder / IDS, dtype="<i4", mode="r"))
         starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.array(self._lengths, np.int64))])
@@ -85,6 +87,19 @@ class Tokenization:
             "notes": self._notes(),
             "preambles": preambles,
         }
+
+    def _batches(self) -> Iterator[Batch]:
+        """Those of the dataset; where rows are bad, with a way out that there is here."""
+        try:
+            yield from self._dataset.batches()
+        except DataError as error:
+            *problems, last = error.problems
+            if last.hint and "--skip-bad" in last.hint:
+                hint = (
+                    "mend these rows, or write a file without them: alpaca format DATA --to jsonl --skip-bad --out FILE"
+                )
+                raise DataError.of([*problems, replace(last, hint=hint)]) from None
+            raise
 
     def _add(self, examples: Sequence[Example], shard: int, spots: Sequence[int], stream: IO[bytes]) -> None:
         """Tokenize some rows of a shard, and write what is trained on."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import tokenizers
+from tokenizers.pre_tokenizers import Metaspace
 from tokenizers.processors import TemplateProcessing
 
 from alpaca_cli.data.files import sha256, write_atomically, write_text
@@ -56,13 +57,13 @@ class Tokenizer:
     def _backend(self) -> tokenizers.Tokenizer:
         return tokenizers.Tokenizer.from_file(str(self.folder / "tokenizer.json"))
 
-    def encode(self, texts: list[str], *, opened: bool = True) -> list[list[int]]:
-        """The ids of whole texts: `opening` first, unless they are `opened` already, as a chat template has them.
+    def encode(self, texts: list[str], *, is_opened: bool = False) -> list[list[int]]:
+        """The ids of whole texts: `opening` first, unless it is written out in them, as a chat template does.
 
         Special tokens that a text writes out become their ids.  Cost: about 100 us for the text of an Alpaca example
         on one core; all cores are used.
         """
-        return [found.ids for found in self._backend.encode_batch_fast(texts, add_special_tokens=opened)]
+        return [found.ids for found in self._backend.encode_batch_fast(texts, add_special_tokens=not is_opened)]
 
     def save(self, folder: Path, chat_template: str) -> None:
         """Write it in Hugging Face layout: `AutoTokenizer` gives the same ids there, also with the model beside it."""
@@ -120,6 +121,7 @@ def _make(files: TokenizerFiles, pad_token: str, folder: Path) -> dict[str, Any]
     special = {token.content for token in backend.get_added_tokens_decoder().values() if token.special}
     backend.add_special_tokens([token for token in dict.fromkeys(named.values()) if token not in special])
     opening, closing = _settle_ends(backend)
+    _settle_spaces(backend)
     if closing:
         notes.append(f"the tokenizer ends every text with {closing}: it does so no more")
     text = backend.to_str()
@@ -153,6 +155,18 @@ def _settle_ends(backend: tokenizers.Tokenizer) -> tuple[str, str]:
             single=[*opening, "$A"], special_tokens=list(zip(opening, encoding.ids, strict=False))
         )
     return "".join(opening), "".join(closing)
+
+
+def _settle_spaces(backend: tokenizers.Tokenizer) -> None:
+    """Let a text that follows a special token begin as any text does.
+
+    Otherwise a prompt would have other tokens where its opening is written out, as in a chat template, than where it
+    is put before it.  llama.cpp does the same, and so did transformers in the original's time.
+    """
+    before = backend.pre_tokenizer
+    if isinstance(before, Metaspace) and before.prepend_scheme == "first":
+        before.prepend_scheme = "always"
+        backend.pre_tokenizer = before
 
 
 def _write_json(path: Path, value: dict[str, Any]) -> None:

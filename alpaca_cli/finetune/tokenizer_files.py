@@ -96,17 +96,17 @@ class TokenizerFiles:
             "HF_HUB_OFFLINE": "1",
             "TRANSFORMERS_VERBOSITY": "error",
         }
-        child = subprocess.run(
-            [sys.executable, "-c", _CHILD, source, out],
-            cwd=folder,  # Python looks for modules there first
-            env=environment,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            check=False,
-        )
-        if child.returncode:
-            raise self._not_opened(child.stderr.strip().rpartition("\n")[2])
+        try:
+            subprocess.check_output(
+                [sys.executable, "-c", _CHILD, source, out],
+                cwd=folder,  # Python looks for modules there first
+                env=environment,
+                stderr=subprocess.STDOUT,
+                encoding="utf-8",
+                errors="replace",
+            )
+        except subprocess.CalledProcessError as error:
+            raise self._not_opened(error.output.strip().rpartition("\n")[2]) from error
         named: dict[str, str | None] = json.loads((out / "named.json").read_bytes())
         return tokenizers.Tokenizer.from_file(str(out / "tokenizer.json")), named
 

@@ -85,7 +85,7 @@ def make_tokens(
     """The dataset at `data`, in any format, as tokens; from the cache if they are there, whole.
 
     As the original has them: prompt, output and end of sequence are tokenized as one text, and as many leading tokens
-    carry no loss as the prompt alone has.  `listener` gets the number of rows read so far.
+    carry no loss as the prompt alone has.  `listener` gets the number of rows that are done, and of all.
     Cost: about 150 us a row the first time; later a reading of the data and of what is kept.
     Raises DataError if a row is no example, if one is longer than it may be (`overlong: error`), or if none is left.
     Source: stanford_alpaca train.py, preprocess.
