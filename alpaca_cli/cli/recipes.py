@@ -77,6 +77,32 @@ def validate(recipe: Name, set_: options.Set = None, json: options.Json = False)
         screen.say(f"{path}: a valid recipe for alpaca {checked.kind}")
 
 
+@app.command("accelerate-config")
+def accelerate_config(recipe: Name, set_: options.Set = None) -> None:
+    """Print the file with which `accelerate launch` starts a fine-tuning recipe.
+
+    `alpaca finetune` writes its own; this is for those who launch themselves.
+
+    Example: alpaca recipes accelerate-config 7b_fsdp > accelerate.yaml
+    """
+    from alpaca_cli.finetune.gpus import seen_gpus
+    from alpaca_cli.finetune.launch import accelerate_yaml
+    from alpaca_cli.finetune.place import Place
+    from alpaca_cli.recipe.finetune import FinetuneRecipe
+    from alpaca_cli.recipe.load import find_recipe, load
+
+    checked = load(find_recipe(recipe), FinetuneRecipe, set_ or [])
+    parallel = checked.parallel
+    if parallel.processes is None and parallel.device != "cpu":
+        parallel = parallel.model_copy(update={"processes": len(seen_gpus()) or None})
+    place, command = Place(), "accelerate launch --config_file accelerate.yaml"
+    if parallel.nodes > 1:
+        place = Place(nodes=parallel.nodes, host="NODE0", port=29500)
+        command += " --main_process_ip NODE0 --machine_rank K"
+    screen.emit(f"# {command} -m alpaca_cli finetune {recipe}")
+    screen.emit(accelerate_yaml(checked.model_copy(update={"parallel": parallel}), place).rstrip("\n"))
+
+
 def _about(text: str) -> str:
     """The first line of the comment with which a recipe begins."""
     first = text.splitlines()[0] if text else ""

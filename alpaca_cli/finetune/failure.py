@@ -93,6 +93,11 @@ def first_failure(run: Path, exit_codes: Mapping[int, int] | None = None) -> Alp
     return told[0].as_error(run) if told else None
 
 
+def failure_error(run: Path, rank: int) -> AlpacaError | None:
+    """What a rank wrote of its failure, as the error to end with; None if it wrote nothing."""
+    return next((failure.as_error(run) for failure in _read(run) if failure.rank == rank), None)
+
+
 def last_failure_time(run: Path) -> float:
     """When a rank last said that it failed, in unix time; 0: none did."""
     return max((failure.time for failure in _read(run)), default=0.0)
@@ -122,7 +127,8 @@ class _Failure:
             problems = [Problem(each.message, each.where or log, each.hint) for each in self.problems]
             return _CLASSES[self.kind].of(problems)
         hint = _MEMORY if self.kind == "OutOfMemoryError" else f"the log has the traceback; {_GO_ON}"
-        return TrainingError(f"{_place(self.rank, self.step)} failed: {self.problems[0].message}", where=log, hint=hint)
+        message = f"rank {self.rank} failed{_in_step(self.step)}: {self.problems[0].message}"
+        return TrainingError(message, where=log, hint=hint)
 
 
 def _read(run: Path) -> Iterator[_Failure]:
@@ -143,12 +149,13 @@ def _death(run: Path, beat: Heartbeat, exit_codes: Mapping[int, int]) -> Trainin
         out_of_memory = "perhaps the machine ran out of memory (dmesg tells); " if -code == signal.SIGKILL else ""
         hint = out_of_memory + _GO_ON
     else:
-        how, hint = f"ended with code {code} and without a word", _GO_ON
-    return TrainingError(f"{_place(beat.rank, beat.step)} {how}", where=str(log_of(run, beat.rank)), hint=hint)
+        how, hint = f"ended without a word, with code {code},", _GO_ON
+    message = f"rank {beat.rank} {how}{_in_step(beat.step)}"
+    return TrainingError(message, where=str(log_of(run, beat.rank)), hint=hint)
 
 
-def _place(rank: int, step: int | None) -> str:
-    return f"rank {rank}" if step is None else f"rank {rank} in step {step}"
+def _in_step(step: int | None) -> str:
+    return f" in step {step}" if step else ""
 
 
 def _signal_name(number: int) -> str:

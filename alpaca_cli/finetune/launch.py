@@ -11,7 +11,6 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import psutil
 import yaml
@@ -35,23 +34,21 @@ _FIND_EVERY_S = 0.5
 _EXIT = re.compile(r"exitcode\s*:\s*(-?\d+)\s*\(pid:\s*(\d+)\)")
 
 
-def accelerate_config(recipe: FinetuneRecipe, place: Place | None = None) -> dict[str, Any]:
-    """What `accelerate launch --config_file` reads to start this recipe's processes.
+def accelerate_yaml(recipe: FinetuneRecipe, place: Place) -> str:
+    """What `accelerate launch --config_file` reads to start this recipe's processes on the node of `place`.
 
     `parallel.processes` and `parallel.device` are as the plan has settled them; null counts as one, auto as a GPU.
-    Real ranks on a CPU take the type FSDP with use_cpu: accelerate makes MULTI_CPU of anything else.
+    Real ranks on a CPU take the type FSDP with use_cpu: with MULTI_CPU there is only one.
     """
-    place = place or Place(nodes=recipe.parallel.nodes)
     memory = recipe.memory
-    meeting = {"main_process_ip": place.host} if place.nodes > 1 else {}
-    return {
+    config = {
         "compute_environment": "LOCAL_MACHINE",
         "distributed_type": "FSDP",
         "mixed_precision": "bf16" if recipe.precision.compute == "bf16" else "no",
         "num_machines": place.nodes,
         "num_processes": place.nodes * (recipe.parallel.processes or 1),
         "machine_rank": place.node,
-        **meeting,
+        "main_process_ip": place.host,
         "main_process_port": place.port,
         "rdzv_backend": "static",
         "same_network": True,
@@ -67,21 +64,21 @@ def accelerate_config(recipe: FinetuneRecipe, place: Place | None = None) -> dic
             "fsdp_activation_checkpointing": memory.activation_checkpointing == "full",
         },
     }
+    return yaml.safe_dump(config, sort_keys=False)
 
 
-def spawn(run: Path, recipe: FinetuneRecipe, place: Place | None = None) -> Workers:
+def spawn(run: Path, recipe: FinetuneRecipe, place: Place) -> Workers:
     """Start this node's processes of the run in a folder that is prepared; `recipe` is the settled one.
 
     What an earlier start left of its failures and heartbeats is swept away.  Raises UsageError if the ranks cannot
     meet.
     """
-    place = place or Place()
     check_meeting(place)
     processes = recipe.parallel.processes or 1
     ranks = range(place.node * processes, (place.node + 1) * processes)
     _sweep(run, ranks, world=place.nodes * processes)
     config = run / (CONFIG if place.node == 0 else f"accelerate-{place.node:05d}.yaml")
-    write_text(config, yaml.safe_dump(accelerate_config(recipe, place), sort_keys=False))
+    write_text(config, accelerate_yaml(recipe, place))
     command = [sys.executable, "-m", LAUNCHER, "--config_file", str(config)]
     command += ["-m", "alpaca_cli", "finetune-worker", str(run)]
     (run / LOG).parent.mkdir(parents=True, exist_ok=True)
@@ -156,6 +153,14 @@ class Workers:
             psutil.wait_procs(living, timeout=1)
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(timeout=1)
+
+    def left(self) -> str | None:
+        """With what last sign every process of this node left: `done` or `stopped`; None: not all did, or not alike.
+
+        It counts more than the launcher's exit code: libraries may fail while a process ends whose work is done.
+        """
+        phases = [beat.phase for beat in read_heartbeats(self._run) if beat.rank in self._ranks]
+        return phases[0] if len(phases) == len(self._ranks) and set(phases) in ({"done"}, {"stopped"}) else None
 
     def failure(self) -> AlpacaError:
         """Why the processes ended, as an error: of the rank that failed first, or the launcher's own."""

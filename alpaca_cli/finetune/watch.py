@@ -87,6 +87,11 @@ class Watch:
         whoever started it is gone.  Ranks learn of it at different times: agree on it before acting on it."""
         return self._stop_asked.is_set()
 
+    def leave(self, *, is_done: bool) -> None:
+        """The work is done, or left with a checkpoint: the last sign says so."""
+        self.beat(self._step, "done" if is_done else "stopped")
+        self.close()
+
     def close(self) -> None:
         """The last sign, and no watch from here on."""
         if self._closed.is_set():
@@ -142,7 +147,7 @@ class Watch:
         return living(int(pid), float(started)) is None
 
     def _end_hang(self, seconds: float) -> None:
-        where = f"in step {self._step}" if self._step is not None else f"while {self._phase}"
+        where = f"in step {self._step}" if self._phase == "training" else f"while {self._phase}"
         message = f"rank {self._rank} made no progress for {seconds:.0f} s {where}"
         hint = "the end of the log shows where each thread stood; the same command goes on from the last checkpoint"
         log = str(log_of(self._run, self._rank))
