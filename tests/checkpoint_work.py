@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import random
 import resource
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tenso
 
 import ranks
 from alpaca_cli.errors import AlpacaError
+from alpaca_cli.finetune import manifest
 from alpaca_cli.finetune.checkpoint import Checkpoints
 
 SHAPES = {"even": (8, 3), "uneven": (5, 2), "fewer": (1, 7), "bias": (9,)}
@@ -102,12 +105,52 @@ def load(folder: Path, step: int) -> dict[str, Any]:
     return {"step": found.step, "same": equals(tensors, step)}
 
 
-def main(folder: Path) -> None:
-    answers: dict[str, Any] = {"run": ranks.run(2, run, folder)}
+def loop(folder: Path) -> None:
+    """Save without end."""
+    checkpoints = Checkpoints(folder, keep=1)
+    found = checkpoints.latest()
+    step = 0 if found is None else found.step
+    while True:
+        step += 1
+        checkpoints.save(step, sharded(whole(step)), {"step": step})
+
+
+def survive(folder: Path) -> dict[str, Any]:
+    """What a killed job has left."""
+    left = sorted(path.name for path in folder.glob(".*"))
+    found = manifest.newest(folder)
+    if found is None:
+        return {"step": 0, "left": left, "same": True}
+    checkpoints = Checkpoints(folder, keep=1)
+    tensors = zeros(sharded(whole(found.step)))
+    checkpoints.load(found, tensors)
+    same = equals(tensors, found.step) and found.facts == {"step": found.step}
+    return {"step": found.step, "left": left, "same": same and not found.passed_over}
+
+
+def kill(folder: Path, num_kills: int, seed: int) -> list[dict[str, Any]]:
+    """Kill jobs of one and of two processes while they save."""
+    chance, answers = random.Random(seed), []
+    folder.mkdir()
+    for number in range(num_kills):
+        job = ranks.start(1 + number % 2, loop, folder)
+        time.sleep(chance.uniform(0.1, 1.0))
+        for process, _ in chance.sample(job, len(job)):
+            process.kill()
+        for process, _ in job:
+            process.join()
+        answers += ranks.run(1, survive, folder)
+    return answers
+
+
+def main(folder: Path, num_kills: int, seed: int) -> None:
+    answers: dict[str, Any] = {"run": ranks.run(2, run, folder / "checkpoints")}
     for num in (1, 2, 4):
-        answers[f"load {num}"] = ranks.run(num, load, folder, 3)
+        answers[f"load {num}"] = ranks.run(num, load, folder / "checkpoints", 3)
+    answers["kill"] = kill(folder / "killed", num_kills, seed)
     print(json.dumps(answers))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    torch.set_num_threads(1)
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
