@@ -1,4 +1,4 @@
-"""What a base model is: its shape from config.json, its exact size from the headers of its weights, read without torch."""
+"""What a base model is: its shape from config.json, its size from the headers of its weights, without torch."""
 
 from __future__ import annotations
 
@@ -81,6 +81,8 @@ class Architecture:
     """Numbers in one of its rows: `hidden`, but in a few models."""
     tied: bool
     max_positions: int
+    activation: str
+    """Of the feed-forward part: silu, gelu, relu, ..."""
     layer_parameters: int
     """Of one layer."""
     num_parameters: int
@@ -151,7 +153,7 @@ def describe(config: Mapping[str, Any], *, where: str = "config.json") -> Archit
     kv_heads = _positive(config.get("num_key_value_heads") or heads, "num_key_value_heads", where)
     embedding = _positive(config.get("word_embed_proj_dim") or hidden, "word_embed_proj_dim", where)
     tied = bool(config.get("tie_word_embeddings", family.tied))
-    family = replace(family, **_biases(config, model_type, family))
+    family = replace(family, **_biases(config, model_type))
     shape = {"hidden": hidden, "heads": heads, "kv_heads": kv_heads, "head_dim": head_dim, "intermediate": intermediate}
     layer = _layer_parameters(family, **shape)
     per_norm = hidden * (1 + family.layer_norm)
@@ -171,6 +173,7 @@ def describe(config: Mapping[str, Any], *, where: str = "config.json") -> Archit
         embedding=embedding,
         tied=tied,
         max_positions=max_positions,
+        activation=str(config.get("hidden_act") or config.get("activation_function") or "silu"),
         layer_parameters=layer,
         num_parameters=layers * layer + outer,
         dtype=DTYPES.get(str(config.get("dtype", config.get("torch_dtype"))), "fp32"),
@@ -232,11 +235,11 @@ def _layer_parameters(
     return attention + mlp + norms
 
 
-def _biases(config: Mapping[str, Any], model_type: str, family: Family) -> dict[str, bool]:
+def _biases(config: Mapping[str, Any], model_type: str) -> dict[str, bool]:
     """Where config.json itself says which matrices have a bias."""
     if model_type == "opt" and not config.get("enable_bias", True):
         return {"qkv_bias": False, "out_bias": False, "mlp_bias": False}
-    found = {}
+    found: dict[str, bool] = {}
     if model_type != "qwen2" and isinstance(config.get("attention_bias"), bool):
         found |= {"qkv_bias": config["attention_bias"], "out_bias": config["attention_bias"]}
     if isinstance(config.get("mlp_bias"), bool):

@@ -57,7 +57,7 @@ def read_tensors(model: Path) -> Tensors:
 
 
 def read_header(path: Path) -> dict[str, Any]:
-    """The tensors of a safetensors file: name to dtype, shape and place.  Raises DataError if it is malformed or cut."""
+    """The tensors of a safetensors file: name to dtype, shape and place.  Raises DataError if malformed or cut."""
     size = path.stat().st_size
     start = _first_bytes(path, 512)
     _refuse_strange(path, start)

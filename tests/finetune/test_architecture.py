@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,9 @@ KNOWN = {
     ),
     "opt_6.7b": (
         {
-            "model_type": "opt", "hidden_size": 4096, "ffn_dim": 16384, "num_attention_heads": 32, "num_hidden_layers": 32,
-            "vocab_size": 50272, "max_position_embeddings": 2048, "word_embed_proj_dim": 4096, "dropout": 0.1,
+            "model_type": "opt", "hidden_size": 4096, "ffn_dim": 16384, "num_attention_heads": 32,
+            "num_hidden_layers": 32, "vocab_size": 50272,
+            "max_position_embeddings": 2048, "word_embed_proj_dim": 4096, "dropout": 0.1,
             "do_layer_norm_before": True,
         },
         6_658_473_984,
@@ -46,6 +48,7 @@ TINY: dict[str, Any] = {
     "hidden_size": 32, "num_attention_heads": 4, "num_hidden_layers": 2, "vocab_size": 101, "intermediate_size": 88,
     "max_position_embeddings": 64, "num_key_value_heads": 2, "head_dim": 8,
 }  # fmt: skip
+TINY_OPT = TINY | {"ffn_dim": 88, "num_key_value_heads": 4, "word_embed_proj_dim": 32}
 SHAPES = {
     "llama": TINY,
     "llama, tied": TINY | {"tie_word_embeddings": True},
@@ -222,25 +225,21 @@ def test_what_is_downloaded_in_the_place_of_weights_is_named(model: Path, name: 
 def test_weights_cut_at_any_byte_are_refused(model: Path) -> None:
     path = model / "model.safetensors"
     whole = path.read_bytes()
-    for length in (*range(0, 64), 8 + int.from_bytes(whole[:8], "little"), len(whole) - 1):
+    for length in (*range(64), 8 + int.from_bytes(whole[:8], "little"), len(whole) - 1):
         path.write_bytes(whole[:length])
         with pytest.raises(DataError) as caught:
             read_header(path)
         assert caught.value.problems[0].where == str(path)
 
 
-@given(
-    st.one_of(
-        st.binary(max_size=40),
-        st.recursive(st.none() | st.integers() | st.text(max_size=4), lambda inner: st.lists(inner, max_size=4)
-            | st.dictionaries(st.sampled_from(["dtype", "shape", "data_offsets", "w"]), inner, max_size=4), max_leaves=8)
-        .map(lambda value: json.dumps(value).encode()),
-    )
-)  # fmt: skip
+WORDS = st.sampled_from(["dtype", "shape", "data_offsets", "w", "F32"])
+LEAVES = st.none() | st.integers() | WORDS
+TREES = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(WORDS, inner, max_size=4))
+
+
+@given(st.binary(max_size=40) | TREES.map(lambda value: json.dumps(value).encode()))
 def test_no_header_breaks_the_reader(header: bytes) -> None:
     path = Path("hostile.safetensors")
     path.write_bytes(len(header).to_bytes(8, "little") + header)
-    try:
+    with suppress(DataError):
         assert read_header(path) == {}
-    except DataError as error:
-        assert error.problems[0].where == str(path)
