@@ -69,7 +69,7 @@ def assemble(recipe: FinetuneRecipe, num_tokens: int, device: torch.device, worl
     if is_lora:
         lora.add_adapters(causal, recipe.lora)
     blocks = blocks_of(causal)
-    checkpoint_activations(causal, recipe.memory.activation_checkpointing)
+    checkpoint_activations(blocks, recipe.memory.activation_checkpointing)
     if recipe.compile == "layers":
         for block in blocks:
             block.compile(dynamic=True)

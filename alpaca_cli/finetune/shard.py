@@ -16,7 +16,7 @@ from torch import nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import CPUOffloadPolicy, FSDPModule, MixedPrecisionPolicy, OffloadPolicy, fully_shard
 from torch.distributed.tensor import DTensor
-from torch.utils.checkpoint import CheckpointPolicy, create_selective_checkpoint_contexts
+from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selective_checkpoint_contexts
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 
 from alpaca_cli.errors import UsageError
@@ -82,14 +82,15 @@ def has_dropout(config: PreTrainedConfig) -> bool:
     return any((getattr(config, rate, 0) or 0) > 0 for rate in rates)
 
 
-def checkpoint_activations(model: PreTrainedModel, mode: str) -> None:
+def checkpoint_activations(blocks: list[nn.Module], mode: str) -> None:
     """Let the backward pass compute again what `mode` (none, selective, full) says."""
     if mode == "none":
         return
     options: dict[str, Any] = {"use_reentrant": False}
     if mode == "selective":
         options["context_fn"] = partial(create_selective_checkpoint_contexts, _keep)
-    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=options)
+    for block in blocks:  # inside the hooks of sharding, which gather the weights for both passes
+        block.forward = partial(checkpoint, block.forward, **options)
 
 
 def _keep(_context: object, operation: object, *_args: object, **_options: object) -> CheckpointPolicy:

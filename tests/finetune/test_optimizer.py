@@ -76,7 +76,7 @@ def test_fp32_steps_are_those_of_pytorchs_adamw_with_clipping_and_decay(answers:
     assert answers["adamw"] < 1e-6
 
 
-@pytest.mark.parametrize("way", ["full", "lora", "selective", "checkpointed", "compiled"])
+@pytest.mark.parametrize("way", ["full", "lora", "selective", "checkpointed"])
 def test_any_number_of_processes_gives_the_same_curve(answers: dict[str, Any], way: str) -> None:
     curves = [answers[f"{way} {num}"] for num in (1, 2, 4) if f"{way} {num}" in answers]
 
