@@ -99,7 +99,7 @@ def with_paths(recipe: FinetuneRecipe, *, beside: Path) -> FinetuneRecipe:
 
 
 def read_inputs(recipe: FinetuneRecipe, listener: Callable[[int, int], None] | None = None) -> Inputs:
-    """Everything that a recipe with absolute paths names.  `listener`: progress of the tokenisation."""
+    """Everything that a recipe with absolute paths names.  `listener`: progress of the tokenization."""
     assert recipe.model.path is not None
     assert recipe.data.path is not None
     model = Path(recipe.model.path)
