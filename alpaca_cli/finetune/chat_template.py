@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any
 
+import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from alpaca_cli.data.example import Example
@@ -67,9 +69,7 @@ def chat_template(template: Template, tokenizer: Tokenizer) -> str:
 
 def render_chat(text: str, messages: list[dict[str, Any]]) -> str:
     """What `text` makes of a chat, as transformers renders it.  Raises UsageError where the text refuses it."""
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
-    environment.globals["raise_exception"] = _refuse
-    return environment.from_string(text).render(messages=messages, add_generation_prompt=True)
+    return _compiled(text).render(messages=messages, add_generation_prompt=True)
 
 
 def _chat(template: Template, tokenizer: Tokenizer) -> str:
@@ -112,6 +112,13 @@ def _is_as_trained(text: str, template: Template, tokenizer: Tokenizer) -> bool:
         messages += [asked, {"role": "assistant", "content": example.output}]
         chat += whole
     return tokenizer.encode([render_chat(text, messages)], is_opened=True) == [chat]
+
+
+@lru_cache(maxsize=1)
+def _compiled(text: str) -> jinja2.Template:
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+    environment.globals["raise_exception"] = _refuse
+    return environment.from_string(text)
 
 
 def _refuse(message: str) -> None:

@@ -10,7 +10,7 @@ from alpaca_cli.finetune.tokenizer import Tokenizer
 from alpaca_cli.format.template import Template
 
 _ROWS = 8_192  # that are compared at once
-_FIELD = "\0"  # stands for a field of a template, in which YAML lets no such character be
+_FIELD = "\0"  # stands for a field of a template
 
 
 def find_preambles(

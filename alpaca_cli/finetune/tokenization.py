@@ -11,7 +11,7 @@ from typing import IO
 import numpy as np
 
 from alpaca_cli.data.example import Example
-from alpaca_cli.errors import AlpacaError, DataError, Problem
+from alpaca_cli.errors import DataError, Problem
 from alpaca_cli.finetune.cache import Facts
 from alpaca_cli.finetune.preamble import find_preambles
 from alpaca_cli.finetune.tokenizer import Tokenizer
@@ -106,10 +106,8 @@ class Tokenization:
         prompts = [self._template.render(example) for example in examples]
         eos = self._tokenizer.eos
         wholes = [prompt + example.output + eos for prompt, example in zip(prompts, examples, strict=True)]
-        try:
-            encoded = self._tokenizer.encode(prompts + wholes)
-        except UnicodeEncodeError as error:
-            raise self._half_characters(wholes, shard, spots) from error
+        self._check_characters(wholes, shard, spots)
+        encoded = self._tokenizer.encode(prompts + wholes)
         self._num_rows += len(examples)
         most, overlong = self._settings.max_tokens, self._settings.overlong
         kept: list[list[int]] = []
@@ -148,14 +146,17 @@ class Tokenization:
             message = f"no example is left to train on: none of {count_of(self._num_rows, 'row')} has a response within"
             raise DataError(f"{message} {self._settings.max_tokens:,} tokens", where=source, hint=hint)
 
-    def _half_characters(self, texts: Sequence[str], shard: int, spots: Sequence[int]) -> AlpacaError:
-        """The error of texts that no UTF-8 has, as half of a pair that was cut in the middle."""
-        problems = [
-            Problem("half of a character, which has no tokens", self._dataset.place(shard, spot), "mend these rows")
-            for text, spot in zip(texts, spots, strict=True)
-            if not _is_unicode(text)
-        ]
-        return DataError.of(problems)
+    def _check_characters(self, texts: Sequence[str], shard: int, spots: Sequence[int]) -> None:
+        """Raises DataError for texts that no UTF-8 has, such as half of a pair that was cut in the middle."""
+        problems = []
+        for text, spot in zip(texts, spots, strict=True):
+            try:
+                text.encode()
+            except UnicodeEncodeError:
+                message, place = "half of a character, which has no tokens", self._dataset.place(shard, spot)
+                problems.append(Problem(message, place, "mend this row"))
+        if problems:
+            raise DataError.of(problems)
 
     def _notes(self) -> list[str]:
         """What the user should know of the rows, a sentence each."""
@@ -177,11 +178,3 @@ class Tokenization:
             if number:
                 notes.append(f"{count_of(number, 'row')} {what}")
         return notes
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
