@@ -29,11 +29,13 @@ FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 # Nothing of this may be loaded to show help or to complete a word.
 HEAVY = [
     "torch", "transformers", "accelerate", "safetensors", "openai", "pydantic", "yaml", "numpy", "rapidfuzz", "pyarrow",
-    "httpx2", "rich.console", "asyncio", "alpaca_cli.recipe", "alpaca_cli.generate", "alpaca_cli.rehearsal.server",
+    "httpx2", "rich.console", "asyncio", "alpaca_cli.recipe", "alpaca_cli.finetune", "alpaca_cli.generate",
+    "alpaca_cli.rehearsal.server",
 ]  # fmt: skip
 COMMANDS = [
     [], ["quickstart"], ["generate"], ["dedup"], ["format"], ["rehearsal"],
-    ["recipes"], ["recipes", "list"], ["recipes", "show"], ["recipes", "validate"],
+    ["finetune"], ["finetune-worker"],
+    ["recipes"], ["recipes", "list"], ["recipes", "show"], ["recipes", "validate"], ["recipes", "accelerate-config"],
 ]  # fmt: skip
 
 

@@ -52,9 +52,9 @@ class View:
         """The looks at the held-out examples that were told to this view."""
         return self._held_out
 
-    def tokenizing(self, done: int, count: int) -> None:
+    def tokenizing(self, done: int) -> None:
         """The dataset is made into tokens."""
-        self._ticker.show(f"tokenizing: {done:,} of {count:,} examples")
+        self._ticker.show(f"tokenizing: {done:,} examples")
 
     def record(self, record: Record) -> None:
         """A record of `metrics.jsonl`."""
@@ -76,7 +76,8 @@ class View:
         phase = record["phase"]
         if phase in ("done", "stopped"):
             return
-        self._phase, self._phase_began = PHASES.get(phase, phase), time.monotonic()
+        self._phase = PHASES.get(phase, str(phase))
+        self._phase_began = time.monotonic()
         if not screen.is_terminal() and phase != "evaluating":  # its number comes as an eval record
             screen.say(self._phase)
 
@@ -177,3 +178,7 @@ def stopped(folder: Path) -> None:
 def result(folder: Path, report: dict[str, Any]) -> dict[str, object]:
     """What --json prints of a run that came to its end."""
     return {"folder": str(folder), "model": str(folder / "model"), "report": report}
+
+
+def _memory(record: Record) -> str:
+    return f"{record['memory_bytes'] / 1e9:.1f} GB"

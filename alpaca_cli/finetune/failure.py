@@ -40,12 +40,10 @@ def failure_of(run: Path, rank: int) -> Path:
 
 
 def write_failure(run: Path, rank: int, error: BaseException, step: int | None = None) -> None:
-    """Say why this rank fails, unless it has said so; never raises.  `step` None: as its heartbeat says."""
+    """Say why this rank fails, unless it has said so; never raises."""
     path = failure_of(run, rank)
     if path.exists():
         return
-    if step is None:
-        step = next((beat.step for beat in read_heartbeats(run) if beat.rank == rank), None)
     if isinstance(error, AlpacaError):
         exit_code, problems, trace = error.exit_code, error.problems, None
     else:
@@ -68,7 +66,8 @@ def write_failure(run: Path, rank: int, error: BaseException, step: int | None =
 @contextmanager
 def reporting(run: Path, rank: int) -> Iterator[None]:
     """Write down what ends the block, if it is a failure, and let it pass."""
-    failure_of(run, rank).unlink(missing_ok=True)  # of an earlier process
+    with suppress(OSError):
+        failure_of(run, rank).unlink()  # of an earlier process
     try:
         yield
     except Exception as error:

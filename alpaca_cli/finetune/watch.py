@@ -75,7 +75,10 @@ class Watch:
     def __enter__(self) -> Watch:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
+        """A failure is written down with the step in which it came: the sign on disk may be a second old."""
+        if isinstance(error, Exception):
+            write_failure(self._run, self._rank, error, self._step)
         self.close()
 
     def beat(self, step: int | None, phase: str) -> None:

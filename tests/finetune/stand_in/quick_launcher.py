@@ -14,14 +14,16 @@ config = yaml.safe_load(Path(sys.argv[sys.argv.index("--config_file") + 1]).read
 local = config["num_processes"] // config["num_machines"]
 workers = []
 for number in range(local):
-    places = {"RANK": config["machine_rank"] * local + number, "LOCAL_RANK": number, "LOCAL_WORLD_SIZE": local,
-              "WORLD_SIZE": config["num_processes"], "MASTER_ADDR": config["main_process_ip"], "MASTER_PORT": "1"}  # fmt: skip
+    places = {
+        "RANK": config["machine_rank"] * local + number, "WORLD_SIZE": config["num_processes"], "LOCAL_RANK": number,
+        "LOCAL_WORLD_SIZE": local, "MASTER_ADDR": config["main_process_ip"], "MASTER_PORT": "1",
+    }  # fmt: skip
     environment = {**os.environ, **{name: str(value) for name, value in places.items()}}
     command = [sys.executable, *sys.argv[sys.argv.index("-m") :]]
     workers.append(subprocess.Popen(command, env=environment, start_new_session=True))
 while any(worker.poll() is None for worker in workers):
     if failed := [worker for worker in workers if worker.poll()]:
-        print(f"exitcode  : {failed[0].returncode} (pid: {failed[0].pid})", flush=True)
+        os.write(1, f"exitcode  : {failed[0].returncode} (pid: {failed[0].pid})\n".encode())
         for worker in workers:
             if worker.poll() is None:
                 worker.send_signal(signal.SIGTERM)
