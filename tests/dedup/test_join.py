@@ -65,7 +65,7 @@ def test_in_memory_every_row_fares_as_in_a_slow_loop(
     assert found == slow(texts, threshold, against)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=15)
 @given(
     texts=TEXTS,
     against=TEXTS,

@@ -507,7 +507,7 @@ sys.exit(os.waitstatus_to_exitcode(status))
 def test_a_run_that_spills_takes_less_memory(tmp_path: Path) -> None:
     source = tmp_path / "in.jsonl"
     with source.open("w") as stream:
-        for row in np.random.default_rng(0).integers(30_000, size=(50_000, 60)).tolist():
+        for row in np.random.default_rng(0).integers(30_000, size=(30_000, 60)).tolist():
             stream.write(json.dumps({"instruction": " ".join(map(str, row)), "output": "x"}) + "\n")
     command = [sys.executable, "-S", "-c", LAUNCHER, "-m", "alpaca_cli", "dedup", source, "--workers", "1", "--out"]
     outs, peaks = [tmp_path / "a.jsonl", tmp_path / "b.jsonl"], []

@@ -18,9 +18,11 @@ from alpaca_cli.rehearsal.storm import Storm
 
 NUM = 66
 STEPS = ("planned", "uploaded", "submitting", "submitted", "ended", "downloaded", "taken")
-# The command, with short waits, and killed before or after it records a step: "STEP before", "STEP after" or "".
+# The command, with short waits, once for each of "STEP before", "STEP after" and "": killed before or after it records
+# a step, or not.  Each is a process of its own that need not import anew what takes long.  Prints how each ended.
 CHILD = """
 import os, signal, sys
+import alpaca_cli.generate.plan, alpaca_cli.generate.run
 from alpaca_cli.cli.app import main
 from alpaca_cli.data.batchlog import BatchLog
 from alpaca_cli.generate.batch import client, steps
@@ -29,21 +31,28 @@ steps.FIRST_LOOK_S, client.FIRST_PAUSE_S, client.LISTED_AFTER_S = 0.01, 0.01, 0.
 append = BatchLog._append
 
 def dying(self, number, step, **details):
-    if f"{step} before" == sys.argv[1]:
+    if f"{step} before" == when:
         os.kill(os.getpid(), signal.SIGKILL)
     append(self, number, step, **details)
-    if f"{step} after" == sys.argv[1]:
+    if f"{step} after" == when:
         os.kill(os.getpid(), signal.SIGKILL)
 
 BatchLog._append = dying
-sys.exit(main(sys.argv[2:]))
+moments = sys.argv[1].split(",")
+if moments == [""]:
+    when = ""
+    sys.exit(main(sys.argv[2:]))
+for when in moments:
+    if not (child := os.fork()):
+        os._exit(main(sys.argv[2:]))
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
 
-def _command(out: Path, base_url: str, *more: str, when: str = "") -> list[str]:
+def _command(out: Path, base_url: str, *more: str, moments: str = "") -> list[str]:
     options = ["--num", str(NUM), "--base-url", base_url, "--model", "rehearsal", "--out", str(out)]
     prices = ["--price-in", "1", "--price-out", "2"]
-    return [sys.executable, "-c", CHILD, when, "generate", *options, *prices, *more]
+    return [sys.executable, "-c", CHILD, moments, "generate", *options, *prices, *more]
 
 
 def _rows(path: Path) -> list[dict[str, object]]:
@@ -73,14 +82,15 @@ def test_killed_before_and_after_each_step_of_a_batch(tmp_path: Path) -> None:
     with RehearsalServer(storm=_storm()) as server:
         subprocess.run(_command(tmp_path / "whole", server.base_url), check=True, capture_output=True)
     with RehearsalServer(storm=_storm()) as server:
-        for step in STEPS:
-            for when in ("before", "after"):
-                command = _command(tmp_path / "r", server.base_url, "--batch", when=f"{step} {when}")
-                killed = subprocess.run(command, capture_output=True, check=False)
-                assert killed.returncode == -signal.SIGKILL, killed.stderr
-        done = subprocess.run(_command(tmp_path / "r", server.base_url, "--batch"), capture_output=True, check=False)
+        moments = [f"{step} {when}" for step in STEPS for when in ("before", "after")]
+        command = _command(tmp_path / "r", server.base_url, "--batch", moments=",".join([*moments, ""]))
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
 
         assert done.returncode == 0, done.stderr
+        assert [line for line in done.stdout.splitlines() if line.strip("-").isdecimal()] == [
+            *["-9"] * len(moments),
+            "0",
+        ], done.stderr
         _check(tmp_path / "r", tmp_path / "whole", server)
 
 
@@ -92,7 +102,7 @@ def test_killed_at_random_moments_in_a_storm(tmp_path: Path) -> None:
     storm = _storm(batch_script=("lost_batch", "lost_batch"), upload_script=("lost_upload",), batch_s=0.4)
     with RehearsalServer(storm=storm) as server:
         command = _command(tmp_path / "r", server.base_url, "--batch")
-        for _ in range(6):
+        for _ in range(3):
             with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
                 enough, deadline = server.num_requests + 1, time.monotonic() + 30
                 while server.num_requests < enough and process.poll() is None and time.monotonic() < deadline:

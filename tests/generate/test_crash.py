@@ -15,7 +15,7 @@ from alpaca_cli.rehearsal.server import RehearsalServer
 
 DERIVED = ("alpaca_data.json", "provenance.jsonl", "refused.jsonl", "report.json")
 NUM = 400
-KILLS = 6
+KILLS = 4
 
 
 def _command(out: Path, base_url: str) -> list[str]:
@@ -78,7 +78,7 @@ def test_a_journalled_request_is_never_asked_again(tmp_path: Path) -> None:
         assert server.num_requests - asked == 2
 
 
-@pytest.mark.parametrize("limit", [100, 30_000, 100_000, 150_000])
+@pytest.mark.parametrize("limit", [100, 30_000, 150_000])
 def test_a_full_disk_stops_the_run_and_the_same_command_goes_on(tmp_path: Path, whole: Path, limit: int) -> None:
     """A limit on the size of a file stands for the disk: some file of the run grows into it."""
     with RehearsalServer(latency_s=0.01) as server:

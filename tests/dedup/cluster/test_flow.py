@@ -80,7 +80,7 @@ def assert_same(outcome: Outcome, shards: list[str], threshold: float, num_again
 
 
 def test_two_workers_choose_as_the_greedy_pass(cluster: ModuleType, tmp_path: Path) -> None:
-    shards = write_shards(tmp_path, 4, 150)
+    shards = write_shards(tmp_path, 4, 80)
     (tmp_path / "empty").touch()
     shards.insert(2, str(tmp_path / "empty"))
     said: list[str] = []
@@ -88,14 +88,14 @@ def test_two_workers_choose_as_the_greedy_pass(cluster: ModuleType, tmp_path: Pa
         shards[1:], read, threshold=0.7, against=shards[:1], report=True, on_stage=said.append
     )
     assert_same(outcome, shards, 0.7, num_against=1)
-    assert said[:3] == ["reading", "counting words", "round 1: 450 rows undecided"]
-    assert outcome.starts.tolist() == [0, 150, 300, 300, 450, 600]
+    assert said[:3] == ["reading", "counting words", "round 1: 240 rows undecided"]
+    assert outcome.starts.tolist() == [0, 80, 160, 160, 240, 320]
 
 
 def test_crowded_parts_are_cut_and_rows_ask_again(cluster: ModuleType, tmp_path: Path) -> None:
-    shards = write_shards(tmp_path, 2, 150, seed=1)
+    shards = write_shards(tmp_path, 2, 100, seed=1)
     with cluster.ray_flow(None) as flow:
-        outcome = Rounds(flow, 0.5, limit=2, cell_rows=150).run([], shards, read, report=True)
+        outcome = Rounds(flow, 0.5, limit=2, cell_rows=100).run([], shards, read, report=True)
     assert outcome.rounds > 1
     assert_same(outcome, shards, 0.5)
 
@@ -116,7 +116,7 @@ def test_what_is_wrong_with_a_row_is_told_as_anywhere(cluster: ModuleType) -> No
 
 
 def test_a_worker_killed_while_it_reads_changes_nothing(cluster: ModuleType, tmp_path: Path) -> None:
-    shards = write_shards(tmp_path, 3, 250, seed=2)
+    shards = write_shards(tmp_path, 3, 210, seed=2)
     outcome = cluster.dedup_on_ray(shards, partial(killed_once, marks=tmp_path), threshold=0.7, report=True)
     assert (tmp_path / "died").exists()
     assert_same(outcome, shards, 0.7)
@@ -125,7 +125,7 @@ def test_a_worker_killed_while_it_reads_changes_nothing(cluster: ModuleType, tmp
 def test_a_worker_killed_while_it_searches_changes_nothing(
     cluster: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shards = write_shards(tmp_path, 3, 150, seed=3)
+    shards = write_shards(tmp_path, 3, 80, seed=3)
     monkeypatch.setattr(stages, "find_near", partial(dying_near, marks=tmp_path))
     outcome = cluster.dedup_on_ray(shards, read, threshold=0.7, report=True)
     assert (tmp_path / "died").exists()
@@ -133,7 +133,7 @@ def test_a_worker_killed_while_it_searches_changes_nothing(
 
 
 def test_a_ray_of_this_machine_is_started_on_loopback_alone_and_ended(tmp_path: Path) -> None:
-    shards = write_shards(tmp_path, 2, 100)
+    shards = write_shards(tmp_path, 2, 40)
     code = """
 import os, sys
 from alpaca_cli.dedup.cluster.launch import prepare_ray

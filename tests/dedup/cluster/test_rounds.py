@@ -55,7 +55,7 @@ def run(
     return whole.run(names[:num_against], names[num_against:], read, report=report)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 @given(
     st.lists(ROWS, min_size=1, max_size=3),
     st.sampled_from([0.2, 0.5, 2 / 3, 0.7, 0.75, 0.8, 0.9, 1.0]),
