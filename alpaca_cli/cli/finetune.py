@@ -172,7 +172,10 @@ def _plan(recipe: FinetuneRecipe, out: Path, gpu: str | None, *, json: bool) -> 
     with finetune_view.View() as view:
         inputs = read_inputs(recipe, view.tokenizing)
     planned = plan_of(inputs, out=out, gpus=None if gpu is None else named_gpus(gpu))
-    finetune_plan.show(planned, json=json)
+    if json:
+        screen.emit_json(planned.as_json())
+    else:
+        finetune_plan.show(planned)
     planned.refuse()
 
 

@@ -52,9 +52,9 @@ class View:
         """The looks at the held-out examples that were told to this view."""
         return self._held_out
 
-    def tokenizing(self, done: int) -> None:
+    def tokenizing(self, done: int, count: int) -> None:
         """The dataset is made into tokens."""
-        self._ticker.show(f"tokenizing: {done:,} examples")
+        self._ticker.show(f"tokenizing: {done:,} of {count:,} examples")
 
     def record(self, record: Record) -> None:
         """A record of `metrics.jsonl`."""
