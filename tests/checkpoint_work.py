@@ -1,8 +1,9 @@
-"""What the processes of the checkpoint tests do: `checkpoint_work.py WHAT FOLDER ...`; the answer is JSON on stdout."""
+"""What the processes of the checkpoint tests do, told as JSON: `checkpoint_work.py FOLDER NUM_KILLS SEED`."""
 
 from __future__ import annotations
 
 import json
+import os
 import random
 import resource
 import sys
@@ -48,6 +49,10 @@ def equals(tensors: dict[str, torch.Tensor], step: int) -> bool:
     return all(torch.equal(one, expected[name]) for name, one in values(tensors).items())
 
 
+def addresses(tensors: dict[str, torch.Tensor]) -> list[int]:
+    return [(one.to_local() if isinstance(one, DTensor) else one).data_ptr() for one in tensors.values()]
+
+
 def zeros(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: torch.zeros_like(one) for name, one in tensors.items()}
 
@@ -63,7 +68,7 @@ def run(folder: Path) -> dict[str, Any]:
     checkpoints = Checkpoints(folder, keep=2)
     answer["before"] = checkpoints.latest() is None
     tensors = sharded(whole(1))
-    addresses = [one.to_local().data_ptr() for one in tensors.values() if isinstance(one, DTensor)]
+    before = addresses(tensors)
     for step in (1, 2, 3):
         for name, one in sharded(whole(step)).items():
             tensors[name].copy_(one)
@@ -72,6 +77,7 @@ def run(folder: Path) -> dict[str, Any]:
             one.add_(1)
     checkpoints.wait()
     answer["kept"] = sorted(path.name for path in folder.iterdir())
+    dist.barrier()
 
     if dist.get_rank() == 1:
         resource.setrlimit(resource.RLIMIT_FSIZE, (256, resource.RLIM_INFINITY))
@@ -81,19 +87,63 @@ def run(folder: Path) -> dict[str, Any]:
     except AlpacaError as error:
         answer["full"] = problem(error)
     answer["after failure"] = sorted(path.name for path in folder.iterdir())
+    dist.barrier()
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
     latest = checkpoints.latest()
     answer["latest"] = [latest.step, latest.facts]
     checkpoints.load(latest, tensors)
     answer["same"] = equals(tensors, 3)
-    answer["in place"] = addresses == [
-        one.to_local().data_ptr() for one in tensors.values() if isinstance(one, DTensor)
-    ]
+    answer["in place"] = addresses(tensors) == before
     checkpoints.save(4, tensors, {"after": "failure"})
     checkpoints.wait()
-    answer["at last"] = checkpoints.latest().step
+    latest = checkpoints.latest()
+    answer["at last"] = latest.step
+
+    def attempt(tensors: dict[str, torch.Tensor]) -> list[Any] | None:
+        try:
+            checkpoints.load(latest, tensors)
+        except AlpacaError as error:
+            return problem(error)
+        return None
+
+    answer["name"] = attempt({name: one for name, one in tensors.items() if name != "bias"})
+    answer["shape"] = attempt({**tensors, "uneven": tensors["even"], "half": tensors["even"]})
+    answer["type"] = attempt({**tensors, "half": tensors["half"].float()})
+    if dist.get_rank() == 0:
+        flip(latest.path / "__1_0.distcp")
+    dist.barrier()
+    answer["flipped"] = attempt(tensors)
     return answer
+
+
+def flip(path: Path) -> None:
+    """Change one bit in the middle of a file."""
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    path.write_bytes(raw)
+
+
+def gone(folder: Path) -> list[Any]:
+    """Save where one of the processes ends before it has written."""
+    checkpoints = Checkpoints(folder, keep=1)
+    tensors = sharded(whole(1))
+    checkpoints.save(1, tensors, {})
+    checkpoints.wait()
+    if dist.get_rank() == 1:
+        os._exit(1)
+    checkpoints.save(2, tensors, {})
+    try:
+        checkpoints.wait()
+    except AlpacaError as error:
+        return problem(error)
+    return []
+
+
+def keep(folder: Path, step: int) -> None:
+    checkpoints = Checkpoints(folder, keep=1)
+    checkpoints.save(step, sharded(whole(step)), {})
+    checkpoints.wait()
 
 
 def load(folder: Path, step: int) -> dict[str, Any]:
@@ -133,8 +183,12 @@ def kill(folder: Path, num_kills: int, seed: int) -> list[dict[str, Any]]:
     chance, answers = random.Random(seed), []
     folder.mkdir()
     for number in range(num_kills):
+        before = set(folder.iterdir())
         job = ranks.start(1 + number % 2, loop, folder)
-        time.sleep(chance.uniform(0.1, 1.0))
+        while set(folder.iterdir()) <= before:  # nothing is saved yet
+            assert all(process.is_alive() for process, _ in job)
+            time.sleep(0.01)
+        time.sleep(chance.uniform(0, 0.2))
         for process, _ in chance.sample(job, len(job)):
             process.kill()
         for process, _ in job:
@@ -145,10 +199,12 @@ def kill(folder: Path, num_kills: int, seed: int) -> list[dict[str, Any]]:
 
 def main(folder: Path, num_kills: int, seed: int) -> None:
     answers: dict[str, Any] = {"run": ranks.run(2, run, folder / "checkpoints")}
+    ranks.run(2, keep, folder / "kept", 3)
     for num in (1, 2, 4):
-        answers[f"load {num}"] = ranks.run(num, load, folder / "checkpoints", 3)
+        answers[f"load {num}"] = ranks.run(num, load, folder / "kept", 3)
+    answers["gone"] = ranks.run(2, gone, folder / "gone")
     answers["kill"] = kill(folder / "killed", num_kills, seed)
-    print(json.dumps(answers))
+    sys.stdout.write(json.dumps(answers))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the processes of the export tests do, told as JSON on stdout: `export_work.py FOLDER`."""
+"""What the processes of the export tests do, told as JSON: `export_work.py FOLDER`."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import ranks
 import torch
 import torch.distributed as dist
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
+import ranks
 from alpaca_cli.errors import AlpacaError
 from alpaca_cli.finetune.export import Weight, export
 
@@ -42,18 +42,21 @@ def work(folder: Path) -> dict[str, Any]:
     config = json.loads((folder / "base" / "config.json").read_bytes())
     answer: dict[str, Any] = {}
 
-    def attempt(given: list[Weight], dtype: torch.dtype = torch.float32, **more: Any) -> list[Any] | None:
+    def attempt(
+        given: list[Weight], dtype: torch.dtype = torch.float32, name: str = "model", **more: Any
+    ) -> list[Any] | None:
         settings: dict[str, Any] = {
             "dtype": dtype, "max_shard_bytes": 20_000, "config": config, "tokenizer": folder / "tokenizer",
             "generation_config": {"do_sample": True, "temperature": 0.6, "max_length": 4096, "eos_token_id": 77},
         }  # fmt: skip
         try:
-            export(given, folder / "model", readme="# A model\n", **{**settings, **more})
+            export(given, folder / name, readme="# A model\n", **{**settings, **more})
         except AlpacaError as error:
             (found,) = error.problems
             return [type(error).__name__, found.message, found.where, found.hint]
         return None
 
+    answer["first"] = attempt(weights(model), name="first")
     answer["well"] = attempt(weights(model))
     before = {path.name: path.stat().st_mtime_ns for path in (folder / "model").iterdir()}
     if dist.get_rank() == 1:
@@ -76,4 +79,4 @@ def work(folder: Path) -> dict[str, Any]:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    print(json.dumps(ranks.run(2, work, Path(sys.argv[1]))))
+    sys.stdout.write(json.dumps(ranks.run(2, work, Path(sys.argv[1]))))

@@ -13,6 +13,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+import torch._dynamo  # noqa: F401  (which each process would load with its first sharded tensor, for a second)
 import torch.distributed as dist
 
 _FORK = multiprocessing.get_context("fork")
@@ -26,6 +27,7 @@ def start(num: int, work: Callable[..., Any], *arguments: Any) -> list[tuple[Bas
         here, there = _FORK.Pipe()
         process = _FORK.Process(target=_run, args=(there, rank, num, meeting, work, arguments))
         process.start()
+        there.close()
         started.append((process, here))
     return started
 
@@ -34,7 +36,10 @@ def run(num: int, work: Callable[..., Any], *arguments: Any) -> list[Any]:
     """What `work` gives in each of `num` processes."""
     answers = []
     for process, here in start(num, work, *arguments):
-        answers.append(here.recv() if here.poll(60) else "no answer")
+        try:
+            answers.append(here.recv() if here.poll(60) else "no answer")
+        except EOFError:
+            answers.append("gone")
         process.join(10)
     return answers
 

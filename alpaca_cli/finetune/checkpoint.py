@@ -24,9 +24,11 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.distributed.checkpoint as dcp
 from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.filesystem import FileSystemReader
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import save
 
 from alpaca_cli.data.files import reason
 from alpaca_cli.errors import AlpacaError, IntegrityError, TrainingError
@@ -39,6 +41,7 @@ from alpaca_cli.finetune.writer import Writer
 _METADATA = ".metadata"  # torch's name of the file that says which tensor lies where
 _NUM_THREADS = 4  # that read at once, to compare checksums
 _PATIENCE = timedelta(minutes=30)  # of a process that is done writing with one that is not
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _BEAT_S = 1.0
 
 
@@ -98,10 +101,10 @@ class Checkpoints:
         Raises IntegrityError if a file is not as it was written, or if names, shapes or types differ.
         """
         agree(lambda: self._check_files(checkpoint), self._group)
-        reader = dcp.FileSystemReader(checkpoint.path)
+        reader = FileSystemReader(checkpoint.path)
         agree(lambda: _check_fit(checkpoint, tensors, reader), self._group)
         try:
-            dcp.load(dict(tensors), storage_reader=reader, process_group=self._group)
+            load(dict(tensors), storage_reader=reader, process_group=self._group)
         except CheckpointException as error:
             raise IntegrityError(f"cannot read the checkpoint: {_cause(error)}", where=str(checkpoint.path)) from error
 
@@ -119,7 +122,7 @@ class Checkpoints:
         temporary = self._folder / f".{path.name}.tmp"
         try:
             writer = Writer(temporary)
-            dcp.save(tensors, storage_writer=writer, process_group=self._group)
+            save(tensors, storage_writer=writer, process_group=self._group)
             written: list[dict[str, File]] = [{}] * dist.get_world_size()
             dist.all_gather_object(written, writer.files, group=self._group)
             agree(lambda: self._finish(temporary, step, facts, written), self._group)
@@ -127,8 +130,13 @@ class Checkpoints:
             self._failure = _cannot_write(_cause(error), path)
         except AlpacaError as error:
             self._failure = error
-        except Exception as error:  # such as a process that is gone
+        except RuntimeError as error:  # torch.distributed's
+            gone = ProcessLookupError(errno.ESRCH, "another process ended or does not answer")
+            self._failure = _cannot_write(gone, path)
+            self._failure.__cause__ = error
+        except Exception as error:
             self._failure = _cannot_write(error, path)
+            self._failure.__cause__ = error
         if self._failure is not None:
             self._discard(temporary)
 
@@ -156,15 +164,15 @@ class Checkpoints:
     def _check_files(self, checkpoint: Checkpoint) -> None:
         """Compare this process's share of the files with the manifest."""
         mine = sorted(checkpoint.files)[dist.get_rank() :: dist.get_world_size()]
+        paths = [checkpoint.path / name for name in mine]
         with ThreadPoolExecutor(_NUM_THREADS) as pool:
-            for name, found in zip(mine, pool.map(lambda name: _sha256(checkpoint.path / name), mine), strict=True):
-                if found != checkpoint.files[name].sha256:
-                    raise IntegrityError(
-                        "not as it was written: its SHA-256 differs", where=str(checkpoint.path / name)
-                    )
+            for path, found in zip(paths, pool.map(_sha256, paths), strict=True):
+                if found != checkpoint.files[path.name].sha256:
+                    hint = f"put it back from a copy, or remove {path.parent} to go on from the checkpoint before"
+                    raise IntegrityError("not as it was written: its SHA-256 differs", where=str(path), hint=hint)
 
 
-def _check_fit(checkpoint: Checkpoint, tensors: Mapping[str, torch.Tensor], reader: dcp.FileSystemReader) -> None:
+def _check_fit(checkpoint: Checkpoint, tensors: Mapping[str, torch.Tensor], reader: FileSystemReader) -> None:
     """Raises IntegrityError if the checkpoint is not of tensors of these names, shapes and types."""
     found = {
         name: f"{_dtype(entry.properties.dtype)} {list(entry.size)}"
@@ -202,7 +210,7 @@ def _cause(error: CheckpointException) -> BaseException:
 
 def _cannot_write(error: BaseException, path: Path) -> TrainingError:
     words = reason(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
-    is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    is_full = isinstance(error, OSError) and error.errno in _FULL
     need = "make room there" if is_full else "see to that"
     hint = f"{need}, then run the same command again: it goes on from the newest complete checkpoint"
     return TrainingError(f"cannot write the checkpoint: {words}", where=str(path), hint=hint)

@@ -3,8 +3,8 @@
     model-00001-of-0000N.safetensors ...  model.safetensors.index.json     or one model.safetensors
     config.json  generation_config.json  README.md  what the tokenizer's folder holds
 
-Each weight is gathered by all, in one order; the process whose file it belongs to keeps it, in the export's type, until a
-thread has written it.  Files go round the processes, so that each has at most one in memory.
+Each weight is gathered by all, in one order; the process whose file it belongs to keeps it, in the export's type, until
+a thread has written it.  Files go round the processes, so that each has at most one in memory.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from alpaca_cli.finetune.agree import agree
 from alpaca_cli.finetune.manifest import sync_folder
 from alpaca_cli.finetune.shardfile import ShardFile
 
-_SAMPLING = frozenset(
-    "do_sample temperature top_p top_k top_h min_p typical_p epsilon_cutoff eta_cutoff penalty_alpha num_beams "
-    "num_beam_groups diversity_penalty length_penalty repetition_penalty encoder_repetition_penalty "
-    "no_repeat_ngram_size early_stopping".split()
-)
+_SAMPLING = {
+    "do_sample", "temperature", "top_p", "top_k", "top_h", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff",
+    "penalty_alpha", "repetition_penalty", "encoder_repetition_penalty", "no_repeat_ngram_size", "num_beams",
+    "num_beam_groups", "diversity_penalty", "length_penalty", "early_stopping",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def export(
         shards = _shards(weights, temporary, dtype, max_shard_bytes)
         mine, written = _gather(shards, weights, dtype)
         agree(_writing(folder, lambda: _close(mine, written)), group)
-        agree(lambda: [shard.check() for shard in mine], group)
+        agree(lambda: _check(mine), group)
         agree(_writing(folder, lambda: _publish(temporary, folder, shards) if is_first else None), group)
     except AlpacaError:  # raised by all
         if is_first:
@@ -119,6 +119,11 @@ def _close(mine: Sequence[ShardFile], written: Sequence[Future[None]]) -> None:
             shard.close()
 
 
+def _check(mine: Sequence[ShardFile]) -> None:
+    for shard in mine:
+        shard.check()
+
+
 def _shards(weights: Sequence[Weight], folder: Path, dtype: torch.dtype, max_bytes: int) -> list[ShardFile]:
     """The files, each of at most `max_bytes` where no single tensor is larger."""
     contents: list[dict[str, tuple[int, ...]]] = []
@@ -135,16 +140,18 @@ def _shards(weights: Sequence[Weight], folder: Path, dtype: torch.dtype, max_byt
     return [ShardFile(folder / name, shapes, dtype) for name, shapes in zip(names, contents, strict=True)]
 
 
-def _settle(config: Mapping[str, Any], weights: Sequence[Weight], dtype: torch.dtype, tokenizer: Path) -> dict[str, Any]:
+def _settle(
+    config: Mapping[str, Any], weights: Sequence[Weight], dtype: torch.dtype, tokenizer: Path
+) -> dict[str, Any]:
     """The config as it is exported.  Raises IntegrityError if `weights` are not those of its model."""
     settled = {key: value for key, value in config.items() if key not in ("torch_dtype", "_name_or_path")}
-    tokens = AutoTokenizer.from_pretrained(tokenizer)  # type: ignore[no-untyped-call]
+    tokens = AutoTokenizer.from_pretrained(tokenizer)
     settled["dtype"] = str(dtype).removeprefix("torch.")
     settled["bos_token_id"] = tokens.bos_token_id
     settled["eos_token_id"] = _with(config.get("eos_token_id"), tokens.eos_token_id)
     settled["pad_token_id"] = tokens.pad_token_id
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**settled))
+        model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**settled))  # type: ignore[no-untyped-call]
     settled["architectures"] = [type(model).__name__]
     _check_names(model, {weight.name: weight.shape for weight in weights})
     return settled
@@ -187,7 +194,10 @@ def _publish(temporary: Path, folder: Path, shards: Sequence[ShardFile]) -> None
         total = sum(math.prod(shape) for shard in shards for shape in shard.shapes.values())
         places = {name: shard.path.name for shard in shards for name in shard.shapes}
         size = sum(shard.num_bytes for shard in shards)
-        index = {"metadata": {"total_parameters": total, "total_size": size}, "weight_map": dict(sorted(places.items()))}
+        index = {
+            "metadata": {"total_parameters": total, "total_size": size},
+            "weight_map": dict(sorted(places.items())),
+        }
         _write_json(temporary / "model.safetensors.index.json", index)
     for path in temporary.iterdir():
         sync_folder(path)

@@ -1,10 +1,10 @@
-"""A checkpoint's folder as anyone sees it, without torch: which there are, which are whole, what they say of themselves.
+"""A checkpoint's folder as anyone sees it, without torch: which there are, which are whole, what is in them.
 
     step-000200/    .metadata  __0_0.distcp ...  manifest.json
 
 A folder has this name only once all of it is on disk; it is made, and removed, under a name that begins with a point.
-The manifest is written last.  It says the step, what the run notes beside its tensors (`facts`), and size and SHA-256 of
-every other file.
+The manifest is written last.  It says the step, what the run notes beside its tensors (`facts`), and size and SHA-256
+of every other file.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ class ShardFile:
 
     def check(self) -> None:
         """Read it again.  Raises IntegrityError if it is not, bit for bit, what was to be written."""
-        with safe_open(self.path, "pt") as file:  # type: ignore[no-untyped-call]
+        with safe_open(self.path, "pt") as file:
             if set(file.keys()) != set(self.shapes):
                 raise IntegrityError("expected other names in this file", where=str(self.path))
             for name, shape in self.shapes.items():
@@ -87,4 +87,4 @@ class ShardFile:
 
 
 def _bytes(tensor: torch.Tensor) -> memoryview:
-    return memoryview(tensor.contiguous().view(-1).view(torch.uint8).numpy())
+    return tensor.contiguous().view(-1).view(torch.uint8).numpy().data

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch.distributed.tensor import DTensor
@@ -51,11 +52,10 @@ class Staging:
         if self._memory is not None and len(self._memory) >= num_bytes:
             return
         if self._memory is not None and pinned:
-            torch.cuda.check_error(int(torch.cuda.cudart().cudaHostUnregister(_address(self._memory))))
-        self._memory = mmap.mmap(-1, max(num_bytes, _ALIGN))
+            torch.cuda.check_error(int(_cuda().cudaHostUnregister(_address(self._memory))))
+        self._memory = mmap.mmap(-1, max(num_bytes, _ALIGN), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         if pinned:
-            done = torch.cuda.cudart().cudaHostRegister(_address(self._memory), len(self._memory), 0)
-            torch.cuda.check_error(int(done))
+            torch.cuda.check_error(int(_cuda().cudaHostRegister(_address(self._memory), len(self._memory), 0)))
 
 
 def _local(tensor: torch.Tensor) -> torch.Tensor:
@@ -66,7 +66,13 @@ def _local(tensor: torch.Tensor) -> torch.Tensor:
 
 def _like(tensor: torch.Tensor, local: torch.Tensor) -> torch.Tensor:
     """`local` as part of a tensor sharded as `tensor` is; `DTensor.from_local` would move it to the mesh's device."""
-    return DTensor(local, tensor._spec, requires_grad=False) if isinstance(tensor, DTensor) else local
+    if not isinstance(tensor, DTensor):
+        return local
+    return DTensor(local, tensor._spec, requires_grad=False)  # type: ignore[no-untyped-call]
+
+
+def _cuda() -> Any:
+    return torch.cuda.cudart()  # type: ignore[no-untyped-call]
 
 
 def _padded(local: torch.Tensor) -> int:
