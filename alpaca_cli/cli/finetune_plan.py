@@ -18,9 +18,12 @@ AGAIN = {
 PARTS_A_LINE = 4
 
 
-def show(plan: Plan) -> None:
-    """The plan, as talk."""
-    screen.say(plan_text(plan))
+def show(plan: Plan, *, json: bool = False) -> None:
+    """The plan as talk, or as data on stdout."""
+    if json:
+        screen.emit_json(plan.as_json())
+    else:
+        screen.say(plan_text(plan))
     for note in plan.notes:
         screen.note(note)
 
@@ -124,8 +127,8 @@ def _time(plan: Plan) -> str:
     low, high = plan.assumed_shares
     peak = sum(gpu.peak_flops for gpu in plan.gpus) * plan.settled.parallel.nodes
     return (
-        f"{best} to {worst} of training: {plan.flops:.2g} FLOP at {high:.0%} to {low:.0%} of {peak / 1e12:,.0f} TFLOP/s, "
-        "an assumption"
+        f"{best} to {worst} of training: {plan.flops:.2g} FLOP at {high:.0%} to {low:.0%} of "
+        f"{peak / 1e12:,.0f} TFLOP/s, an assumption"
     )
 
 
