@@ -50,7 +50,7 @@ def work(folder: Path) -> dict[str, Any]:
             "generation_config": {"do_sample": True, "temperature": 0.6, "max_length": 4096, "eos_token_id": 77},
         }  # fmt: skip
         try:
-            export(given, folder / name, readme="# A model\n", **{**settings, **more})
+            export(given, folder / name, others={"README.md": b"# A model\n"}, **{**settings, **more})
         except AlpacaError as error:
             (found,) = error.problems
             return [type(error).__name__, found.message, found.where, found.hint]

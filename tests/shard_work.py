@@ -101,9 +101,11 @@ def compare_adamw(recipe: FinetuneRecipe) -> float:
         for name, parameter in named.items():
             gradient = torch.randn(parameter.shape)
             copies[name].grad = gradient.clone()
-            parameter.grad = type(parameter.data)(
-                gradient, parameter.data._spec, requires_grad=False
-            ) if hasattr(parameter.data, "_spec") else gradient
+            parameter.grad = (
+                type(parameter.data)(gradient, parameter.data._spec, requires_grad=False)
+                if hasattr(parameter.data, "_spec")
+                else gradient
+            )
         norm = torch.nn.utils.clip_grad_norm_(list(copies.values()), 1.0)
         assert torch.allclose(norm, ours.clip())
         for group in theirs.param_groups:

@@ -35,6 +35,7 @@ def token_set(
         num_examples=count,
         real_tokens=sum(lengths),
         supervised_tokens=sum(lengths) - sum(prompts),
+        num_bad=0,
         num_truncated=0,
         num_dropped_overlong=0,
         num_unsupervised=0,

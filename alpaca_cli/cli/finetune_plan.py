@@ -54,7 +54,7 @@ def _data(plan: Plan) -> str:
     facts, parts = plan.facts, []
     if facts.num_truncated:
         parts.append(f"{facts.num_truncated:,} truncated")
-    if left_out := facts.num_dropped_overlong + facts.num_unsupervised:
+    if left_out := facts.num_bad + facts.num_dropped_overlong + facts.num_unsupervised:
         parts.append(f"{left_out:,} left out")
     if plan.steps.num_held_out:
         parts.append(f"{plan.steps.num_held_out:,} held out")

@@ -62,7 +62,7 @@ def assemble(recipe: FinetuneRecipe, num_tokens: int, device: torch.device, worl
     config = load_config(folder)
     is_lora = recipe.method == "lora"
     drops = has_dropout(config) or (is_lora and recipe.lora.dropout > 0)
-    causal, num_new = build(config, num_tokens if recipe.model.pad_token == "add" else 0)
+    causal, num_new = build(config, num_tokens)
     num_parameters = causal.num_parameters()
     if recipe.precision.weights == "bf16_sr" or (is_lora and recipe.precision.compute == "bf16"):
         causal.to(torch.bfloat16)

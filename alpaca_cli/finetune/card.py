@@ -23,8 +23,6 @@ class Facts:
 
     name: str
     """The model's."""
-    command: str
-    """The command line of the run."""
     recipe: FinetuneRecipe
     """As it was settled."""
     template: Template
@@ -95,8 +93,9 @@ The tokenizer's chat template makes the text that the model was trained on:
 ```python
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-tokenizer = AutoTokenizer.from_pretrained("{facts.name}")
-model = AutoModelForCausalLM.from_pretrained("{facts.name}", device_map="auto")
+folder = "."  # where this file lies
+tokenizer = AutoTokenizer.from_pretrained(folder)
+model = AutoModelForCausalLM.from_pretrained(folder, device_map="auto")
 messages = [{{"role": "user", "content": "Name three birds that swim well."}}]
 prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True, return_tensors="pt")
 answer = model.generate(**prompt.to(model.device), max_new_tokens=256)
@@ -134,7 +133,7 @@ def _how(facts: Facts) -> str:
         "hardware": facts.devices,
         "versions": ", ".join(f"{name} {version}" for name, version in facts.versions.items()),
     }
-    return f"{_fenced(facts.command, 'sh')}\n{_table(rows)}"
+    return f"By `alpaca finetune`:\n\n{_table(rows)}"
 
 
 def _numbers(facts: Facts) -> str:

@@ -54,10 +54,11 @@ def export(
     config: Mapping[str, Any],
     generation_config: Mapping[str, Any] | None,
     tokenizer: Path,
-    readme: str,
+    others: Mapping[str, bytes],
 ) -> None:
     """Write the model to `folder`, which is replaced once all of it is on disk and has been read again.  Collective.
 
+    `others` are files beside (the card, its picture).
     `config` and `generation_config` are the base's; type, class and special tokens are set here, and how the base was
     sampled is left out.  Of weights that the model ties, one is given.  Raises IntegrityError if the weights are not
     those of a model of `config`, or are read otherwise than written; TrainingError if the folder cannot be written.
@@ -71,7 +72,7 @@ def export(
             settled = _settle(config, weights, dtype, tokenizer)
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(parents=True)
-            _write_texts(temporary, settled, generation_config, tokenizer, readme)
+            _write_texts(temporary, settled, generation_config, tokenizer, others)
 
     try:
         agree(_writing(folder, prepare), group)
@@ -175,7 +176,7 @@ def _write_texts(
     config: Mapping[str, Any],
     generation_config: Mapping[str, Any] | None,
     tokenizer: Path,
-    readme: str,
+    others: Mapping[str, bytes],
 ) -> None:
     for path in sorted(tokenizer.iterdir()):
         shutil.copyfile(path, folder / path.name)
@@ -185,7 +186,8 @@ def _write_texts(
     ids["pad_token_id"] = pad[0] if isinstance(pad, list) else pad
     _write_json(folder / "config.json", config)
     _write_json(folder / "generation_config.json", {**base, **ids, "do_sample": False})
-    (folder / "README.md").write_text(readme, encoding="utf-8")
+    for name, content in others.items():
+        (folder / name).write_bytes(content)
 
 
 def _publish(temporary: Path, folder: Path, shards: Sequence[ShardFile]) -> None:

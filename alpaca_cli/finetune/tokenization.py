@@ -75,7 +75,8 @@ class Tokenization:
         np.save(folder / "prompt_lengths.npy", prompt_lengths)
         np.save(folder / "preamble_of.npy", preamble_of)
         return {
-            "num_rows": self._num_rows,
+            "num_rows": self._num_rows + self._dataset.tally.skipped,
+            "num_bad": self._dataset.tally.skipped,
             "num_examples": len(prompt_lengths),
             "real_tokens": len(ids),
             "supervised_tokens": len(ids) - int(prompt_lengths.sum(dtype=np.int64)),
@@ -95,9 +96,7 @@ class Tokenization:
         except DataError as error:
             *problems, last = error.problems
             if last.hint and "--skip-bad" in last.hint:
-                hint = (
-                    "mend these rows, or write a file without them: alpaca format DATA --to jsonl --skip-bad --out FILE"
-                )
+                hint = "mend these rows, or leave them out: --set data.skip_bad=true"
                 raise DataError.of([*problems, replace(last, hint=hint)]) from None
             raise
 
@@ -171,6 +170,7 @@ class Tokenization:
         for number, what in (
             (self._num_truncated, "cut at data.max_tokens, and so trained not to stop there"),
             (self._num_overlong, "longer than data.max_tokens, left out"),
+            (self._dataset.tally.skipped, "malformed, left out"),
             (self._num_unsupervised, "without any of the response within data.max_tokens, left out"),
             (self._num_marked, "with the text of a special token in it, trained as that token"),
             (self._num_shifted, "with a token that is part prompt and part response"),

@@ -30,13 +30,15 @@ class TokenFacts:
     """What a plan needs to know of a dataset."""
 
     num_rows: int
-    """Of the data; `num_examples` + `num_dropped_overlong` + `num_unsupervised`."""
+    """Of the data; `num_examples` + `num_bad` + `num_dropped_overlong` + `num_unsupervised`."""
     num_examples: int
     """That are trained on."""
     real_tokens: int
     """Of these examples."""
     supervised_tokens: int
     """Of these, responses and end-of-sequence tokens: those that carry loss."""
+    num_bad: int
+    """Rows left out because they are malformed."""
     num_truncated: int
     """Examples that were cut at the longest length, and so lost their end-of-sequence token."""
     num_dropped_overlong: int
@@ -90,7 +92,7 @@ def make_tokens(
     Raises DataError if a row is no example, if one is longer than it may be (`overlong: error`), or if none is left.
     Source: stanford_alpaca train.py, preprocess.
     """
-    dataset = ShardedDataset(data, template=template)
+    dataset = ShardedDataset(data, template=template, skip_bad=settings.skip_bad)
     key = _key(dataset, template, tokenizer, settings)
     folder = (cache or cache_dir()) / "tokens" / key
 
@@ -130,7 +132,7 @@ def _key(dataset: ShardedDataset, template: Template, tokenizer: Tokenizer, sett
             shards.append(sha256_of(stream))
     parts: list[Any] = [
         _FORMAT, version("tokenizers"), shards, template.model_dump(), tokenizer.digest,
-        settings.max_tokens, settings.overlong,
+        settings.max_tokens, settings.overlong, settings.skip_bad,
     ]  # fmt: skip
     return sha256(json.dumps(parts).encode())
 

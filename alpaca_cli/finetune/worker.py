@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -23,7 +24,7 @@ from alpaca_cli.finetune.gpus import seen_gpus
 from alpaca_cli.finetune.loop import Loop, Surroundings
 from alpaca_cli.finetune.metrics import Metrics, Record
 from alpaca_cli.finetune.optimizer import AdamW
-from alpaca_cli.finetune.outcome import draw, report, write_card
+from alpaca_cli.finetune.outcome import FIGURE, card_of, figure, report
 from alpaca_cli.finetune.place import Place
 from alpaca_cli.finetune.run import RECIPE, REPORT, TOKENIZER, read_inputs
 from alpaca_cli.finetune.selfcheck import check_loss
@@ -129,12 +130,8 @@ class _Worker:
             return False
         self._metrics.phase("saving")
         self._checkpoints.wait()
-        if self._where.rank == 0:
-            draw(self._run)
-            facts = report(self._run, self._recipe, self._inputs, self._assembly.num_parameters, self._where.world)
-            write_card(self._run, facts)
         self._metrics.phase("exporting")
-        self._export(self._run / MODEL)
+        facts = self._export(self._run / MODEL)
         if self._where.rank == 0:
             write_text(self._run / REPORT, dumps(facts) + "\n")
             if self._trackers is not None:
@@ -163,8 +160,6 @@ class _Worker:
             return
         self._metrics.phase("probing")
         probe = self._run / ".probe"
-        if self._where.rank == 0:
-            draw(self._run)
         self._export(probe)
         if self._where.rank == 0:
             shutil.rmtree(probe, ignore_errors=True)
@@ -182,8 +177,24 @@ class _Worker:
         path = f"checkpoints/step-{step:06d}"
         self._metrics.write("checkpoint", step=step, path=path, stalled_s=time.monotonic() - began)
 
-    def _export(self, folder: Path) -> None:
+    def _export(self, folder: Path) -> dict[str, Any]:
+        """Write the model with its card, and return the run's report."""
         self._watch.beat(self._loop.step, "exporting")
+        inputs, others = self._inputs, {}
+        kind = torch.cuda.get_device_name(self._device) if self._device.type == "cuda" else "CPU process"
+        facts = report(
+            self._run,
+            self._recipe,
+            inputs,
+            num_parameters=self._assembly.num_parameters,
+            num_trained=len(self._batches.examples),
+            devices=f"{self._where.world} x {kind}",
+        )
+        if self._where.rank == 0:
+            others = {
+                "README.md": card_of(facts, self._recipe, inputs.template).encode(),
+                FIGURE: figure(self._run),
+            }
         tokenizer = self._inputs.tokenizer
         ids = {"bos_token_id": tokenizer.bos_id, "eos_token_id": tokenizer.eos_id, "pad_token_id": tokenizer.pad_id}
         export(
@@ -194,8 +205,9 @@ class _Worker:
             config=self._assembly.causal.config.to_dict() | ids | {"use_cache": True},
             generation_config=ids,
             tokenizer=self._run / TOKENIZER,
-            readme="",
+            others=others,
         )
+        return facts
 
     def _look_at(self, held_out: Ints) -> Iterator[Step]:
         per_step = self._recipe.batch.examples_per_step

@@ -46,6 +46,9 @@ class DataSettings(Settings):
     """Longest example in tokens, prompt and response together."""
     overlong: Literal["truncate", "drop", "error"] = "truncate"
     """What is done with a longer one.  Truncated, it loses its end-of-sequence token too.  (Original: truncate.)"""
+    skip_bad: bool = False
+    """Leave malformed rows out and count them (28 or so of Stanford's 52,002 have an empty output); else they stop the
+    run before it starts."""
     val_fraction: float = Field(default=0, ge=0, lt=1)
     """Share of the examples that is held out, chosen by `batch.seed`; its loss is told at the start, as
     `train.evaluate_every` says, and at the end."""

@@ -27,7 +27,6 @@ def recipe(**keys: Any) -> FinetuneRecipe:
 def facts() -> Facts:
     return Facts(
         name="alpaca-7b",
-        command="alpaca finetune 7b_fsdp --model llama-7b --data alpaca_data.json",
         recipe=recipe(),
         template=alpaca_template(),
         model_type="llama",

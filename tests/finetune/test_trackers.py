@@ -67,7 +67,8 @@ trackers = start(recipe, run)
 trackers.log({"kind": "phase", "phase": "training", "time": 5.0})
 trackers.log({"kind": "eval", "step": 0, "loss": 2.5, "supervised_tokens": 9})
 for step in (1, 2):
-    trackers.log({"kind": "step", "step": step, "num_steps": 2, "loss": 2.5 - step / 2, "real_tokens": 100, "mfu": None})
+    told = {"kind": "step", "step": step, "num_steps": 2, "loss": 2.5 - step / 2, "real_tokens": 100, "mfu": None}
+    trackers.log(told)
 trackers.close()
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -96,4 +97,3 @@ except UsageError as error:
 else:
     raise AssertionError("it started")
 """
-
