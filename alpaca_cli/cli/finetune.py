@@ -175,7 +175,9 @@ def _plan(recipe: FinetuneRecipe, out: Path, gpu: str | None, *, json: bool) -> 
     if json:
         screen.emit_json(planned.as_json())
     else:
-        finetune_plan.show(planned)
+        screen.emit(finetune_plan.plan_text(planned))
+    for note in planned.notes:
+        screen.note(note)
     planned.refuse()
 
 
@@ -238,7 +240,7 @@ def _train_there(prepared: Prepared, place: Place, view: finetune_view.View) -> 
             return
         if left is None and num_seen < 2:
             raise workers.failure()
-    finetune_view.stopped(folder)
+    finetune_view.stopped()
     raise KeyboardInterrupt
 
 
@@ -259,7 +261,7 @@ def _train_here(prepared: Prepared, place: Place, view: finetune_view.View) -> N
 
     if not _work(folder, place, show if place.rank == 0 else None):
         if place.rank == 0:
-            finetune_view.stopped(folder)
+            finetune_view.stopped()
         raise KeyboardInterrupt
 
 

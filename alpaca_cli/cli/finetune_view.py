@@ -54,7 +54,7 @@ class View:
 
     def tokenizing(self, done: int, count: int) -> None:
         """The dataset is made into tokens."""
-        self._ticker.show(f"tokenizing: {done:,} of {count:,} examples")
+        self._ticker.show(f"tokenizing: {done:,} of {count:,} rows")
 
     def record(self, record: Record) -> None:
         """A record of `metrics.jsonl`."""
@@ -168,11 +168,9 @@ def summarise(folder: Path, held_out: list[Record]) -> None:
     screen.say(f"  model    {folder / 'model'}; its README.md shows how to use it")
 
 
-def stopped(folder: Path) -> None:
-    """The run was asked to stop, and did: what there is, and the command that goes on."""
-    saved = sorted(path.name for path in (folder / "checkpoints").glob("step-*"))
-    screen.say(f"stopped; saved is {saved[-1]}" if saved else "stopped; nothing was saved yet")
-    screen.say(f"to go on: {command_line({})}")
+def stopped() -> None:
+    """The run was asked to stop, and did: the command that goes on."""
+    screen.say(f"stopped; to go on: {command_line({})}")
 
 
 def result(folder: Path, report: dict[str, Any]) -> dict[str, object]:

@@ -99,6 +99,6 @@ def test_a_terminal_gets_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_tokenizing(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(screen, "LINE_EVERY_S", 0.0)
     with View() as view:
-        view.tokenizing(1200)
+        view.tokenizing(1200, 52002)
 
-    assert lines(capsys) == ["tokenizing: 1,200 examples"]
+    assert lines(capsys) == ["tokenizing: 1,200 of 52,002 rows"]

@@ -65,7 +65,6 @@ def test_numbers_and_recipe_are_told(facts: Facts) -> None:
         "# alpaca-7b\n",
         "`llama-7b` (6,738,423,808 parameters), fine-tuned to follow instructions on 52,001 examples of "
         "`alpaca_data.json`. Every weight was trained.\n",
-        "```sh\nalpaca finetune 7b_fsdp --model llama-7b --data alpaca_data.json\n```",
         "| data | `alpaca_data.json`, digest `0123abcd` |",
         "| examples a step | 128, packed",
         "| learning rate | 2e-05, cosine to 0, warm-up over 0.03 of all steps |",
@@ -108,11 +107,11 @@ def test_a_template_with_a_code_block_ends_no_code_block(facts: Facts) -> None:
     assert f"`````text\n{fenced}\n`````\n" in card(replace(facts, template=template))
 
 
-def test_the_code_is_python_that_names_the_model(facts: Facts) -> None:
+def test_the_code_is_python_that_loads_the_folder(facts: Facts) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", card(facts), re.DOTALL)
 
     compile(code, "card", "exec")
-    assert code.count('from_pretrained("alpaca-7b"') == 2
+    assert code.count("from_pretrained(folder") == 2
 
 
 @pytest.mark.parametrize(("model_type", "is_told"), [("llama", True), ("opt", False)])

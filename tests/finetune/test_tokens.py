@@ -291,7 +291,7 @@ def test_rows_that_are_no_example_are_told_with_a_way_out(tokenizer: Tokenizer, 
     problems = caught.value.problems
     assert (problems[0].where, problems[0].message) == (f"{data}:2", "output: empty")
     assert problems[-1].where == f"{data}:3"
-    assert problems[-1].hint is not None and "alpaca format DATA --to jsonl --skip-bad --out FILE" in problems[-1].hint
+    assert problems[-1].hint is not None and "--set data.skip_bad=true" in problems[-1].hint
     assert [path.suffix for path in (tmp_path / "cache" / "tokens").iterdir()] == [".lock"]
 
 
@@ -401,3 +401,13 @@ def test_nothing_is_held_out_of_too_few_or_if_not_asked_for() -> None:
     assert [part.tolist() for part in split(3, 0, 42)] == [[0, 1, 2], []]
     with pytest.raises(DataError, match="expected at least 2 examples to hold some out, found 1"):
         split(1, 0.5, 42)
+
+
+def test_malformed_rows_are_left_out_and_counted_when_that_is_asked(tmp_path: Path, tokenizer: Tokenizer) -> None:
+    good = {"instruction": "Name a bird.", "input": "", "output": "Owl."}
+    data = tmp_path / "data.jsonl"
+    data.write_text("".join(f"{json.dumps(row)}\n" for row in (good, {**good, "output": ""}, good)))
+    tokens = make_tokens(data, alpaca_template(), tokenizer, DataSettings(skip_bad=True))
+
+    assert (tokens.facts.num_rows, tokens.facts.num_examples, tokens.facts.num_bad) == (3, 2, 1)
+    assert "1 row malformed, left out" in tokens.facts.notes
