@@ -10,7 +10,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-WORDS = "red green blue one two three cat dog hen owl fast slow big small sea sky sun moon tree leaf".split()
+WORDS = """red green blue one two three cat dog hen owl fast slow big small sea sky sun moon tree leaf""".split()  # noqa: SIM905
 
 
 def make_data(path: Path, count: int = 60) -> Path:
@@ -32,9 +32,7 @@ def make_base(folder: Path, data: Path, **changes: Any) -> Path:
     text = data.read_text(encoding="utf-8") + "Below is an instruction that describes a task. ### Response:"
     backend.train_from_iterator([text], trainers.BpeTrainer(vocab_size=500, special_tokens=pieces, show_progress=False))
     backend.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=backend, bos_token="<s>", eos_token="</s>", unk_token="<unk>"
-    )
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
     tokenizer.save_pretrained(folder)
     torch.manual_seed(0)
     told = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}

@@ -7,6 +7,7 @@ of a second.
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -127,6 +128,9 @@ def prepare(inputs: Inputs, plan: Plan, out: Path) -> Prepared:
         before = yamlfile.read(out / RECIPE).check(FinetuneRecipe)
         differing = changed(before, plan.settled)
         refused = [text for key, text in differing.items() if not key.startswith(_FREE) and key not in _FREE_KEYS]
+        kept = json.loads((out / PLAN).read_bytes()) if (out / PLAN).exists() else {}
+        if kept.get("tokens_key", key := inputs.tokens.facts.key) != key:
+            refused.append("another dataset or tokenizer")
         if refused:
             hint = "give the recipe of that run, or another --out"
             raise UsageError(f"another run is in this folder: {'; '.join(refused)}", where=str(out), hint=hint)
@@ -138,7 +142,7 @@ def prepare(inputs: Inputs, plan: Plan, out: Path) -> Prepared:
     if not is_complete:
         out.mkdir(parents=True, exist_ok=True)
         inputs.tokenizer.save(out / TOKENIZER, chat_template(inputs.template, inputs.tokenizer))
-        write_text(out / PLAN, dumps(plan.as_json()) + "\n")
+        write_text(out / PLAN, dumps({**plan.as_json(), "tokens_key": inputs.tokens.facts.key}) + "\n")
         write_text(out / VERSIONS, dumps(versions()) + "\n")
         write_text(out / RECIPE, yamlfile.dump(plan.settled))
     return Prepared(out, plan.settled, plan, inputs, tuple(notes), is_complete)
