@@ -35,7 +35,8 @@ def test_set_up_is_one_line_that_begins_with_a_virtual_environment(heading: str)
 
 
 def test_every_command_is_in_the_readme() -> None:
-    commands = [info.name for info in app.registered_commands] + [info.name for info in app.registered_groups]
+    commands = [info.name for info in app.registered_commands if not info.hidden]
+    commands += [info.name for info in app.registered_groups]
 
     assert [name for name in commands if f"alpaca {name}" not in README] == []
 

@@ -26,7 +26,10 @@ def finetune(
     recipe: Annotated[
         str,
         typer.Argument(
-            metavar="RECIPE", help="Path or shipped name.", autocompletion=options.complete_recipe, show_default=False
+            metavar="RECIPE",
+            help="Path or shipped name.",
+            autocompletion=options.complete_finetune_recipe,
+            show_default=False,
         ),
     ],
     model: Annotated[

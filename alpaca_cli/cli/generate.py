@@ -32,7 +32,7 @@ def generate(
             "-r",
             metavar="RECIPE",
             help=f"Recipe, by path or shipped name (default: {DEFAULT_RECIPE}).",
-            autocompletion=options.complete_recipe,
+            autocompletion=options.complete_generate_recipe,
             show_default=False,
         ),
     ] = None,

@@ -18,6 +18,23 @@ def complete_recipe(incomplete: str) -> list[str]:
     return [name for name in recipe_names() if name.startswith(incomplete)]
 
 
+def complete_generate_recipe(incomplete: str) -> list[str]:
+    """Names of those that `alpaca generate` takes."""
+    return [name for name in complete_recipe(incomplete) if _says(name, "kind: generate")]
+
+
+def complete_finetune_recipe(incomplete: str) -> list[str]:
+    """Names of those that `alpaca finetune` takes."""
+    return [name for name in complete_recipe(incomplete) if _says(name, "kind: finetune")]
+
+
+def _says(name: str, line: str) -> bool:
+    from alpaca_cli.data.shipped import shipped_dir
+
+    text = (shipped_dir("recipes") / f"{name}.yaml").read_text(encoding="utf-8")
+    return line in text.splitlines()
+
+
 def complete_format(incomplete: str) -> list[str]:
     """Names of the dataset formats."""
     from alpaca_cli.format.names import FORMAT_NAMES
