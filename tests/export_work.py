@@ -40,6 +40,8 @@ def work(folder: Path) -> dict[str, Any]:
     """Export twice, with failures between."""
     model = sharded(folder / "base")
     config = json.loads((folder / "base" / "config.json").read_bytes())
+    picture = folder / "base" / "loss.png"
+    picture.write_bytes(b"a picture")
     answer: dict[str, Any] = {}
 
     def attempt(
@@ -47,7 +49,7 @@ def work(folder: Path) -> dict[str, Any]:
     ) -> list[Any] | None:
         settings: dict[str, Any] = {
             "dtype": dtype, "max_shard_bytes": 20_000, "config": config, "tokenizer": folder / "tokenizer",
-            "generation_config": {"do_sample": True, "temperature": 0.6, "max_length": 4096, "eos_token_id": 77},
+            "generation_config": {"do_sample": True, "temperature": 0.6, "max_length": 99, "_from_model_config": True},
         }  # fmt: skip
         try:
             export(given, folder / name, readme="# A model\n", **{**settings, **more})
@@ -73,7 +75,9 @@ def work(folder: Path) -> dict[str, Any]:
     answer["left"] = sorted(path.name for path in folder.iterdir())
     with torch.no_grad():
         model.model.norm.weight.mul_(1e-5)
-    answer["again"] = attempt(weights(model), torch.bfloat16, max_shard_bytes=10**9, generation_config=None)
+    answer["again"] = attempt(
+        weights(model), torch.bfloat16, max_shard_bytes=10**9, generation_config=None, pictures=[picture]
+    )
     return answer
 
 
