@@ -47,10 +47,15 @@ def work(folder: Path) -> dict[str, Any]:
     ) -> list[Any] | None:
         settings: dict[str, Any] = {
             "dtype": dtype, "max_shard_bytes": 20_000, "config": config, "tokenizer": folder / "tokenizer",
-            "generation_config": {"do_sample": True, "temperature": 0.6, "max_length": 4096, "eos_token_id": 77},
+            "generation_config": {"do_sample": True, "temperature": 0.6, "max_length": 99, "_from_model_config": True},
         }  # fmt: skip
         try:
-            export(given, folder / name, others={"README.md": b"# A model\n"}, **{**settings, **more})
+            export(
+                given,
+                folder / name,
+                others={"README.md": b"# A model\n", "loss.png": b"a picture"},
+                **{**settings, **more},
+            )
         except AlpacaError as error:
             (found,) = error.problems
             return [type(error).__name__, found.message, found.where, found.hint]

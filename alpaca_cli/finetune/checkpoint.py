@@ -31,17 +31,17 @@ from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 
 from alpaca_cli.data.files import reason
-from alpaca_cli.errors import AlpacaError, IntegrityError, TrainingError
+from alpaca_cli.errors import AlpacaError, IntegrityError
 from alpaca_cli.finetune import manifest
 from alpaca_cli.finetune.agree import agree
 from alpaca_cli.finetune.manifest import Checkpoint, File
 from alpaca_cli.finetune.staging import Staging
+from alpaca_cli.finetune.unwritten import refuse_unseen, unwritten
 from alpaca_cli.finetune.writer import Writer
 
 _METADATA = ".metadata"  # torch's name of the file that says which tensor lies where
 _NUM_THREADS = 4  # that read at once, to compare checksums
 _PATIENCE = timedelta(minutes=30)  # of a process that is done writing with one that is not
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _BEAT_S = 1.0
 
 
@@ -77,7 +77,7 @@ class Checkpoints:
         """
         self.wait()
         staged = self._staging.copy(tensors)
-        # Not a daemon: a process that ends for another reason first writes out what training has got.
+        # Not a daemon: a process that ends for another reason while it writes lets it finish.
         self._thread = threading.Thread(target=self._write, args=(step, staged, dict(facts)), name="checkpoint")
         self._thread.start()
 
@@ -114,7 +114,7 @@ class Checkpoints:
                 self._folder.mkdir(parents=True, exist_ok=True)
                 manifest.sweep(self._folder)
             except OSError as error:
-                raise _cannot_write(error, self._folder) from error
+                raise unwritten("checkpoint", error, self._folder) from error
 
     def _write(self, step: int, tensors: dict[str, torch.Tensor], facts: dict[str, Any]) -> None:
         """In a thread of its own."""
@@ -127,16 +127,15 @@ class Checkpoints:
             dist.all_gather_object(written, writer.files, group=self._group)
             agree(lambda: self._finish(temporary, step, facts, written), self._group)
         except CheckpointException as error:
-            self._failure = _cannot_write(_cause(error), path)
+            self._failure = unwritten("checkpoint", _cause(error), path)
         except AlpacaError as error:
             self._failure = error
         except RuntimeError as error:  # torch.distributed's
             gone = ProcessLookupError(errno.ESRCH, "another process ended or does not answer")
-            self._failure = _cannot_write(gone, path)
-            self._failure.__cause__ = error
+            gone.__cause__ = error
+            self._failure = unwritten("checkpoint", gone, path)
         except Exception as error:
-            self._failure = _cannot_write(error, path)
-            self._failure.__cause__ = error
+            self._failure = unwritten("checkpoint", error, path)
         if self._failure is not None:
             self._discard(temporary)
 
@@ -147,9 +146,10 @@ class Checkpoints:
             files = {name: file for some in written for name, file in some.items()}
             raw = (temporary / _METADATA).read_bytes()
             files[_METADATA] = File(len(raw), hashlib.sha256(raw).hexdigest())
+            refuse_unseen({temporary / name: file.num_bytes for name, file in files.items()})
             manifest.seal(temporary, step, facts, files)
         except OSError as error:
-            raise _cannot_write(error, temporary.parent / manifest.folder_name(step)) from error
+            raise unwritten("checkpoint", error, self._folder / manifest.folder_name(step)) from error
         found = manifest.complete(self._folder)
         until = found.index(self._folder / manifest.folder_name(step)) + 1
         for path in found[: max(0, until - self._keep)]:
@@ -206,14 +206,6 @@ def _sha256(path: Path) -> str:
 def _cause(error: CheckpointException) -> BaseException:
     """What went wrong in the first process in which something did."""
     return error.failures[min(error.failures)][0]
-
-
-def _cannot_write(error: BaseException, path: Path) -> TrainingError:
-    words = reason(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
-    is_full = isinstance(error, OSError) and error.errno in _FULL
-    need = "make room there" if is_full else "see to that"
-    hint = f"{need}, then run the same command again: it goes on from the newest complete checkpoint"
-    return TrainingError(f"cannot write the checkpoint: {words}", where=str(path), hint=hint)
 
 
 def _dtype(dtype: torch.dtype) -> str:

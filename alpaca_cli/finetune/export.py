@@ -22,16 +22,16 @@ import torch
 import torch.distributed as dist
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from alpaca_cli.data.files import reason
-from alpaca_cli.errors import AlpacaError, IntegrityError, TrainingError
+from alpaca_cli.errors import AlpacaError, IntegrityError
 from alpaca_cli.finetune.agree import agree
 from alpaca_cli.finetune.manifest import sync_folder
 from alpaca_cli.finetune.shardfile import ShardFile
+from alpaca_cli.finetune.unwritten import refuse_unseen, unwritten
 
-_SAMPLING = {
+_NOT_KEPT = {  # of the base's generation config: how to sample, and that it was made of an older config
     "do_sample", "temperature", "top_p", "top_k", "top_h", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff",
     "penalty_alpha", "repetition_penalty", "encoder_repetition_penalty", "no_repeat_ngram_size", "num_beams",
-    "num_beam_groups", "diversity_penalty", "length_penalty", "early_stopping",
+    "num_beam_groups", "diversity_penalty", "length_penalty", "early_stopping", "_from_model_config",
 }  # fmt: skip
 
 
@@ -58,10 +58,12 @@ def export(
 ) -> None:
     """Write the model to `folder`, which is replaced once all of it is on disk and has been read again.  Collective.
 
-    `others` are files beside (the card, its picture).
     `config` and `generation_config` are the base's; type, class and special tokens are set here, and how the base was
-    sampled is left out.  Of weights that the model ties, one is given.  Raises IntegrityError if the weights are not
-    those of a model of `config`, or are read otherwise than written; TrainingError if the folder cannot be written.
+    sampled is left out.  `others` are more files, by name (the card, its picture).  Of weights that the model ties, one
+    is given.
+
+    Raises IntegrityError if the weights are not those of a model of `config`, or are read otherwise than written;
+    TrainingError if the folder cannot be written.
     """
     group = dist.new_group(backend="gloo")
     is_first = dist.get_rank() == 0
@@ -72,7 +74,11 @@ def export(
             settled = _settle(config, weights, dtype, tokenizer)
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(parents=True)
-            _write_texts(temporary, settled, generation_config, tokenizer, others)
+            _write_configs(temporary, settled, generation_config)
+            for path in sorted(tokenizer.iterdir()):
+                shutil.copyfile(path, temporary / path.name)
+            for name, content in others.items():
+                (temporary / name).write_bytes(content)
 
     try:
         agree(_writing(folder, prepare), group)
@@ -171,31 +177,22 @@ def _check_names(model: torch.nn.Module, given: Mapping[str, tuple[int, ...]]) -
             raise IntegrityError(f"the weights are not those of the config's {kind}: {names[0]} {words}{more}")
 
 
-def _write_texts(
-    folder: Path,
-    config: Mapping[str, Any],
-    generation_config: Mapping[str, Any] | None,
-    tokenizer: Path,
-    others: Mapping[str, bytes],
-) -> None:
-    for path in sorted(tokenizer.iterdir()):
-        shutil.copyfile(path, folder / path.name)
-    base = {key: value for key, value in (generation_config or {}).items() if key not in _SAMPLING}
+def _write_configs(folder: Path, config: Mapping[str, Any], generation_config: Mapping[str, Any] | None) -> None:
+    base = {key: value for key, value in (generation_config or {}).items() if key not in _NOT_KEPT}
     pad = config["eos_token_id"] if config["pad_token_id"] is None else config["pad_token_id"]
     ids = {"bos_token_id": config["bos_token_id"], "eos_token_id": config["eos_token_id"]}
     ids["pad_token_id"] = pad[0] if isinstance(pad, list) else pad
     _write_json(folder / "config.json", config)
     _write_json(folder / "generation_config.json", {**base, **ids, "do_sample": False})
-    for name, content in others.items():
-        (folder / name).write_bytes(content)
 
 
 def _publish(temporary: Path, folder: Path, shards: Sequence[ShardFile]) -> None:
     """Write the index, bring all to disk, and give the folder its name."""
+    refuse_unseen({shard.path: shard.num_bytes for shard in shards})
     if len(shards) > 1:
         total = sum(math.prod(shape) for shard in shards for shape in shard.shapes.values())
         places = {name: shard.path.name for shard in shards for name in shard.shapes}
-        size = sum(shard.num_bytes for shard in shards)
+        size = sum(shard.num_tensor_bytes for shard in shards)
         index = {
             "metadata": {"total_parameters": total, "total_size": size},
             "weight_map": dict(sorted(places.items())),
@@ -220,8 +217,7 @@ def _writing(folder: Path, work: Callable[[], None]) -> Callable[[], None]:
         try:
             work()
         except OSError as error:
-            hint = "make room there, then run the same command again: it goes on from the newest checkpoint"
-            raise TrainingError(f"cannot write the model: {reason(error)}", where=str(folder), hint=hint) from error
+            raise unwritten("model", error, folder) from error
 
     return told
 

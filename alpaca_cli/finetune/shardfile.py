@@ -33,6 +33,11 @@ class ShardFile:
 
     @property
     def num_bytes(self) -> int:
+        """Of the whole file, once it is written."""
+        return len(self._header()) + self.num_tensor_bytes
+
+    @property
+    def num_tensor_bytes(self) -> int:
         """Of the tensors in it."""
         return sum(math.prod(shape) for shape in self.shapes.values()) * self._dtype.itemsize
 

@@ -58,6 +58,15 @@ def test_a_full_disk_of_one_is_told_by_all_and_costs_nothing(told: dict[str, Any
         assert answer["at last"] == 4
 
 
+def test_another_mistake_of_one_is_told_by_all(told: dict[str, Any]) -> None:
+    """Facts that are no JSON, which the first process writes."""
+    first, second = (answer["facts"] for answer in told["run"])
+    mistake = "TypeError: Object of type Checkpoints is not JSON serializable"
+
+    assert first == ["TrainingError", f"cannot write the checkpoint: {mistake}"]
+    assert second == ["TrainingError", f"process 0 failed: {mistake}"]
+
+
 def test_a_flipped_bit_is_found_by_all(told: dict[str, Any]) -> None:
     where = told["folder"] / "step-000004" / "__1_0.distcp"
     hint = f"put it back from a copy, or remove {where.parent} to go on from the checkpoint before"

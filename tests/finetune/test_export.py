@@ -86,7 +86,7 @@ def test_it_generates_greedily_and_ends_where_it_should(exported: Exported, prom
     settings = GenerationConfig.from_pretrained(exported.folder / "first")
 
     assert (settings.bos_token_id, settings.eos_token_id, settings.pad_token_id) == (1, 2, 2)
-    assert not settings.do_sample and settings.temperature is None and settings.max_length == 4096
+    assert not settings.do_sample and settings.temperature is None and settings.max_length == 99
     expected = exported.base.generate(prompt, max_new_tokens=8, eos_token_id=2, pad_token_id=2, do_sample=False)
     assert torch.equal(model.generate(prompt, max_new_tokens=8), expected)
 
@@ -135,7 +135,7 @@ def test_one_file_has_no_index_and_replaces_all(exported: Exported) -> None:
     names = sorted(path.name for path in (exported.folder / "model").iterdir())
 
     assert names == [
-        "README.md", "chat_template.jinja", "config.json", "generation_config.json", "model.safetensors",
+        "README.md", "chat_template.jinja", "config.json", "generation_config.json", "loss.png", "model.safetensors",
         "tokenizer.json", "tokenizer_config.json",
     ]  # fmt: skip
     assert (exported.folder / "model" / "README.md").read_text() == "# A model\n"
@@ -143,7 +143,7 @@ def test_one_file_has_no_index_and_replaces_all(exported: Exported) -> None:
 
 def test_every_process_tells_the_same_failure_and_the_model_stays(exported: Exported) -> None:
     where = str(exported.folder / "model")
-    hint = "make room there, then run the same command again: it goes on from the newest checkpoint"
+    hint = "make room there, then run the same command again: it goes on from the newest complete checkpoint"
     others = "the weights are not those of the config's LlamaForCausalLM: "
     large = "set export.dtype to bf16 or fp32, which hold larger ones; if that fails too, training has diverged"
     assert len(exported.answers) == 2
