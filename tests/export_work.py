@@ -47,11 +47,15 @@ def work(folder: Path) -> dict[str, Any]:
     ) -> list[Any] | None:
         settings: dict[str, Any] = {
             "dtype": dtype, "max_shard_bytes": 20_000, "config": config, "tokenizer": folder / "tokenizer",
-            "others": {"README.md": b"# A model\n"},
             "generation_config": {"do_sample": True, "temperature": 0.6, "max_length": 99, "_from_model_config": True},
         }  # fmt: skip
         try:
-            export(given, folder / name, **{**settings, **more})
+            export(
+                given,
+                folder / name,
+                others={"README.md": b"# A model\n", "loss.png": b"a picture"},
+                **{**settings, **more},
+            )
         except AlpacaError as error:
             (found,) = error.problems
             return [type(error).__name__, found.message, found.where, found.hint]
@@ -74,13 +78,7 @@ def work(folder: Path) -> dict[str, Any]:
     answer["left"] = sorted(path.name for path in folder.iterdir())
     with torch.no_grad():
         model.model.norm.weight.mul_(1e-5)
-    answer["again"] = attempt(
-        weights(model),
-        torch.bfloat16,
-        max_shard_bytes=10**9,
-        generation_config=None,
-        others={"README.md": b"# A model\n", "loss.png": b"a picture"},
-    )
+    answer["again"] = attempt(weights(model), torch.bfloat16, max_shard_bytes=10**9, generation_config=None)
     return answer
 
 

@@ -41,6 +41,7 @@ def run(num: int, work: Callable[..., Any], *arguments: Any) -> list[Any]:
         except EOFError:
             answers.append("gone")
         process.join(10)
+        process.kill()  # if it hangs
     return answers
 
 

@@ -15,7 +15,7 @@ import errno
 import hashlib
 import shutil
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
@@ -42,7 +42,6 @@ from alpaca_cli.finetune.writer import Writer
 _METADATA = ".metadata"  # torch's name of the file that says which tensor lies where
 _NUM_THREADS = 4  # that read at once, to compare checksums
 _PATIENCE = timedelta(minutes=30)  # of a process that is done writing with one that is not
-_BEAT_S = 1.0
 
 
 class Checkpoints:
@@ -51,12 +50,9 @@ class Checkpoints:
     After a failure the newest complete checkpoint is as it was, and what was half written is gone.
     """
 
-    def __init__(self, folder: Path, *, keep: int, beat: Callable[[], object] = lambda: None) -> None:
-        """Keep the newest `keep` of them; while one is written on it needs room for one more.
-
-        `beat` is called every second of a wait for the disk, which may be long.
-        """
-        self._folder, self._keep, self._beat = folder, keep, beat
+    def __init__(self, folder: Path, *, keep: int) -> None:
+        """Keep the newest `keep` of them; while one is written there must be room for one more."""
+        self._folder, self._keep = folder, keep
         self._group = dist.new_group(backend="gloo", timeout=_PATIENCE)
         self._is_first = dist.get_rank() == 0
         self._staging = Staging()
@@ -88,9 +84,7 @@ class Checkpoints:
         """
         if self._thread is None:
             return
-        while self._thread.is_alive():
-            self._thread.join(_BEAT_S)
-            self._beat()
+        self._thread.join()
         self._thread, failure, self._failure = None, self._failure, None
         if failure is not None:
             raise failure

@@ -58,9 +58,9 @@ def export(
 ) -> None:
     """Write the model to `folder`, which is replaced once all of it is on disk and has been read again.  Collective.
 
-    `others` are files beside (the card, its picture).
     `config` and `generation_config` are the base's; type, class and special tokens are set here, and how the base was
-    sampled is left out.   Of weights that the model ties, one is given.
+    sampled is left out.  `others` are more files, by name (the card, its picture).  Of weights that the model ties, one
+    is given.
 
     Raises IntegrityError if the weights are not those of a model of `config`, or are read otherwise than written;
     TrainingError if the folder cannot be written.
@@ -74,7 +74,11 @@ def export(
             settled = _settle(config, weights, dtype, tokenizer)
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(parents=True)
-            _write_texts(temporary, settled, generation_config, tokenizer, others)
+            _write_configs(temporary, settled, generation_config)
+            for path in sorted(tokenizer.iterdir()):
+                shutil.copyfile(path, temporary / path.name)
+            for name, content in others.items():
+                (temporary / name).write_bytes(content)
 
     try:
         agree(_writing(folder, prepare), group)
@@ -173,23 +177,13 @@ def _check_names(model: torch.nn.Module, given: Mapping[str, tuple[int, ...]]) -
             raise IntegrityError(f"the weights are not those of the config's {kind}: {names[0]} {words}{more}")
 
 
-def _write_texts(
-    folder: Path,
-    config: Mapping[str, Any],
-    generation_config: Mapping[str, Any] | None,
-    tokenizer: Path,
-    others: Mapping[str, bytes],
-) -> None:
-    for path in sorted(tokenizer.iterdir()):
-        shutil.copyfile(path, folder / path.name)
+def _write_configs(folder: Path, config: Mapping[str, Any], generation_config: Mapping[str, Any] | None) -> None:
     base = {key: value for key, value in (generation_config or {}).items() if key not in _NOT_KEPT}
     pad = config["eos_token_id"] if config["pad_token_id"] is None else config["pad_token_id"]
     ids = {"bos_token_id": config["bos_token_id"], "eos_token_id": config["eos_token_id"]}
     ids["pad_token_id"] = pad[0] if isinstance(pad, list) else pad
     _write_json(folder / "config.json", config)
     _write_json(folder / "generation_config.json", {**base, **ids, "do_sample": False})
-    for name, content in others.items():
-        (folder / name).write_bytes(content)
 
 
 def _publish(temporary: Path, folder: Path, shards: Sequence[ShardFile]) -> None:
