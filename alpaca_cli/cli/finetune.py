@@ -120,9 +120,12 @@ def finetune(
 
 def train(recipe: FinetuneRecipe, out: Path, place: Place, *, json: bool = False) -> None:
     """Do what a recipe with absolute paths says, with the screen as listener; stdout gets the model's folder."""
+    import atexit
     import json as json_module
+    import os
 
     from alpaca_cli.data.files import read_text
+    from alpaca_cli.finetune.metrics import NAME, read_metrics
     from alpaca_cli.finetune.run import REPORT
 
     is_first = place.rank == 0 and place.node == 0
@@ -132,11 +135,12 @@ def train(recipe: FinetuneRecipe, out: Path, place: Place, *, json: bool = False
             screen.say(f"this run is complete: {out}")
         elif place.is_rank:
             _train_here(prepared, place, view)
+            atexit.register(os._exit, 0)  # as in finetune_worker
         else:
             _train_there(prepared, place, view)
     if not is_first:
         return
-    finetune_view.summarise(out, view.held_out)
+    finetune_view.summarise(out, read_metrics(prepared.folder / NAME))
     if json:
         report = json_module.loads(read_text(prepared.folder / REPORT, what="report"))
         screen.emit_json(finetune_view.result(out, report))
@@ -224,7 +228,7 @@ def _train_there(prepared: Prepared, place: Place, view: finetune_view.View) -> 
         follower = Follower(folder / NAME)
         workers = spawn(folder, prepared.recipe, place)
         num_seen = 0
-        while workers.poll() is None:
+        while (code := workers.poll()) is None:
             if interrupts.count > num_seen:
                 num_seen = interrupts.count
                 if num_seen > 1:
@@ -241,7 +245,8 @@ def _train_there(prepared: Prepared, place: Place, view: finetune_view.View) -> 
         left = workers.left()
         if left == "done":
             return
-        if left is None and num_seen < 2:
+        was_asked = num_seen > 1 or (left == "stopped" and (num_seen == 1 or code == 0))
+        if not was_asked:
             raise workers.failure()
     finetune_view.stopped()
     raise KeyboardInterrupt

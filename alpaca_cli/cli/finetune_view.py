@@ -36,7 +36,7 @@ class View:
         self._phase_began = self._began
         self._steps: deque[Record] = deque(maxlen=SMOOTH_OVER + 1)
         self._num_steps = 0
-        self._held_out: list[Record] = []
+        self._held_out: float | None = None
         self._saved: int | None = None
         self._is_stopping = False
 
@@ -46,11 +46,6 @@ class View:
 
     def __exit__(self, *details: object) -> None:
         self._ticker.__exit__(*details)
-
-    @property
-    def held_out(self) -> list[Record]:
-        """The looks at the held-out examples that were told to this view."""
-        return self._held_out
 
     def tokenizing(self, done: int, count: int) -> None:
         """The dataset is made into tokens."""
@@ -90,7 +85,7 @@ class View:
             screen.say(self._line())
 
     def _on_eval(self, record: Record) -> None:
-        self._held_out.append(record)
+        self._held_out = record["loss"]
         screen.say(f"held-out loss {record['loss']:.4f} after step {record['step']:,}")
 
     def _on_checkpoint(self, record: Record) -> None:
@@ -120,7 +115,7 @@ class View:
         last = self._steps[-1]
         share = last["step"] / self._num_steps
         smooth = self._mean("loss")
-        held_out = f", held out {self._held_out[-1]['loss']:.4f}" if self._held_out else ""
+        held_out = "" if self._held_out is None else f", held out {self._held_out:.4f}"
         mfu = f", MFU {last['mfu']:.0%}" if last["mfu"] is not None else ""
         tokens = "{:,.0f} real tokens/s, {:,.0f} computed, {:,.0f} supervised".format(
             *(self._rate(f"{kind}_tokens") for kind in ("real", "computed", "supervised"))
@@ -157,12 +152,11 @@ class View:
         return time.monotonic() - self._phase_began
 
 
-def summarise(folder: Path, held_out: list[Record]) -> None:
-    """The end of a run that came to its end: where what lies."""
-    if held_out:
-        first, last = held_out[0], held_out[-1]
-        before = f"{first['loss']:.4f} after step {first['step']:,}, " if first is not last else ""
-        screen.say(f"  held out {before}{last['loss']:.4f} after step {last['step']:,}")
+def summarise(folder: Path, records: list[Record]) -> None:
+    """The end of a run that came to its end: what it told of the held-out examples, and where what lies."""
+    looks = [f"{each['loss']:.4f} after step {each['step']:,}" for each in records if each["kind"] == "eval"]
+    if looks:
+        screen.say(f"  held out {', '.join(dict.fromkeys([looks[0], looks[-1]]))}")
     screen.say(f"  curve    {folder / 'loss.png'}")
     screen.say(f"  report   {folder / 'report.json'}")
     screen.say(f"  model    {folder / 'model'}; its README.md shows how to use it")

@@ -152,7 +152,7 @@ class Watch:
     def _end_hang(self, seconds: float) -> None:
         where = f"in step {self._step}" if self._phase == "training" else f"while {self._phase}"
         message = f"rank {self._rank} made no progress for {seconds:.0f} s {where}"
-        hint = "the end of the log shows where each thread stood; the same command goes on from the last checkpoint"
+        hint = "the ends of the logs show where each thread stood; the same command goes on from the last checkpoint"
         log = str(log_of(self._run, self._rank))
         write_failure(self._run, self._rank, TrainingError(message, where=log, hint=hint), self._step)
         with suppress(OSError, ValueError):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from alpaca_cli.cli import screen
-from alpaca_cli.cli.finetune_view import View
+from alpaca_cli.cli.finetune_view import View, summarise
 
 
 def step(number: int, **changes: Any) -> dict[str, Any]:
@@ -48,7 +49,6 @@ def test_a_log_gets_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
         "step 1,219 of 1,219 (100%), loss 0.0016, lr 2.00e-05, gradient norm 1.25, 5,000 real tokens/s, MFU 46%, "
         "61.2 GB, 0 s left",
     ]
-    assert [record["loss"] for record in view.held_out] == [2.5]
 
 
 def test_a_line_every_ten_seconds(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,3 +102,16 @@ def test_tokenizing(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Monk
         view.tokenizing(1200, 52002)
 
     assert lines(capsys) == ["tokenizing: 1,200 of 52,002 rows"]
+
+
+@pytest.mark.parametrize(
+    ("steps", "line"),
+    [([], None), ([9], "2.5000 after step 9"), ([0, 5, 9], "2.5000 after step 0, 2.5000 after step 9")],
+)
+def test_the_end(capsys: pytest.CaptureFixture[str], steps: list[int], line: str | None) -> None:
+    looks = [{"kind": "eval", "step": number, "loss": 2.5, "supervised_tokens": 9} for number in steps]
+    summarise(Path("run"), [step(1), *looks])
+
+    said = lines(capsys)
+    assert said[:-3] == ([f"  held out {line}"] if line else [])
+    assert said[-1] == "  model    run/model; its README.md shows how to use it"
