@@ -147,6 +147,7 @@ def test_what_a_user_fixed_too_large_is_what_is_told_to_change() -> None:
 
 
 def test_gpus_that_are_asked_for_but_not_there_are_refused() -> None:
+    assert "1 process on a GPU that is not here" in plan_text(planned((), parallel={"device": "cuda"}))
     refused(planned((), parallel={"device": "cuda"}), "expected a GPU, found none", "--gpu a100-80g:4")
     refused(planned("a100-80g:2", parallel={"processes": 4}), "2 GPUs", "--set parallel.processes=2")
 
@@ -223,16 +224,16 @@ def test_the_plan_is_told_in_words(capsys: pytest.CaptureFixture[str]) -> None:
         assert words in text
     assert max(map(len, text.splitlines())) <= 130
     assert "does not fit" in plan_text(planned("a100-40g"))
-    facts = replace(ALPACA.facts, num_truncated=72, num_dropped_overlong=1, num_unsupervised=2)
+    facts = replace(ALPACA.facts, num_truncated=72, num_bad=4, num_dropped_overlong=1, num_unsupervised=2)
     told = plan_text(
         planned("rtx4090-24g", tokens=replace(ALPACA, facts=facts), data={"val_fraction": 0.1}, method="lora")
     )
-    assert "52,002 rows (72 truncated, 3 left out, 5,200 held out)" in told
+    assert "52,002 rows (72 truncated, 7 left out, 5,200 held out)" in told
     assert "rank 16 adapters are trained" in told
     assert "on each of 2 nodes" in plan_text(planned("a100-80g:8", parallel={"nodes": 2}))
     assert "100 offloaded" in plan_text(planned(memory={"offload": "cpu"}))
     show(planned((), model=TINY, tokens=SMALL))
-    assert "1 process on the CPU" in capsys.readouterr().err
+    assert "1 process on a CPU" in capsys.readouterr().err
 
 
 def test_the_plan_is_told_as_json(capsys: pytest.CaptureFixture[str]) -> None:
