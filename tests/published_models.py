@@ -36,7 +36,20 @@ def tokens_of(lengths: Any, prompt_lengths: Any, *, preambles: tuple[int, ...] =
     """Examples of these lengths; where there are preambles, each begins with one of them in turn."""
     lengths, prompts = np.asarray(lengths, np.int64), np.asarray(prompt_lengths, np.int32)
     count, real = len(lengths), int(lengths.sum())
-    facts = TokenFacts(count, count, real, real - int(prompts.sum()), 0, 0, 0, 0, int(lengths.max()), (), "0" * 64)
+    facts = TokenFacts(
+        num_rows=count,
+        num_examples=count,
+        real_tokens=real,
+        supervised_tokens=real - int(prompts.sum()),
+        num_bad=0,
+        num_truncated=0,
+        num_dropped_overlong=0,
+        num_unsupervised=0,
+        num_shifted=0,
+        longest=int(lengths.max()),
+        notes=(),
+        key="0" * 64,
+    )
     kinds = np.arange(count) % len(preambles) if preambles else np.full(count, -1)
     return TokenSet(
         ids=np.zeros(1, np.int32),

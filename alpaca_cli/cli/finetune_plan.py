@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from alpaca_cli.cli import screen
@@ -9,7 +10,6 @@ from alpaca_cli.cli import screen
 if TYPE_CHECKING:
     from alpaca_cli.finetune.plan import Plan
 
-GIB = 1 << 30
 AGAIN = {
     "none": "nothing is computed again",
     "selective": "all but matrix products is computed again going back",
@@ -82,42 +82,45 @@ def _tokens(plan: Plan) -> str:
 
 def _devices(plan: Plan) -> str:
     recipe, processes = plan.settled, plan.settled.parallel.processes or 1
-    what = plan.gpus[0].name if plan.gpus else "CPU"
+    what = plan.gpus[0].name if plan.gpus else "CPU" if recipe.parallel.device == "cpu" else "GPU that is not here"
     nodes = f" on each of {recipe.parallel.nodes} nodes" if recipe.parallel.nodes > 1 else ""
     known = "" if plan.is_here else " (named, not seen)"
     budget = recipe.batch.tokens_per_microbatch or 0
     again = AGAIN[recipe.memory.activation_checkpointing]
-    who = f"{processes} x {what}" if plan.gpus else f"{processes} process{'es' * (processes > 1)} on the {what}"
+    who = f"{processes} x {what}" if plan.gpus else f"{processes} process{'es' * (processes > 1)} on a {what}"
     return f"{who}{nodes}{known}, up to {budget:,} tokens at once each; {again}"
 
 
 def _memory(plan: Plan) -> list[tuple[str, str]]:
     """The parts of one process, then whether they fit."""
-    parts = [f"{name} {_gib(size)}" for name, size in plan.memory.as_dict().items() if size]
+    total, size = plan.memory.total, _unit(plan.memory.total)
+    parts = [f"{name} {size(part)}" for name, part in plan.memory.as_dict().items() if part]
     lines = [", ".join(parts[at : at + PARTS_A_LINE]) for at in range(0, len(parts), PARTS_A_LINE)]
     verdict = screen.paint("fits", "bold") if plan.fits else screen.paint("does not fit", "red")
-    last = f"{_gib(plan.memory.total)} of {_gib(plan.room)} GiB: {verdict}"
-    lines[0] = f"of one process at its worst moment, GiB: {lines[0]}"
-    return [("memory", lines[0]), *(("", line) for line in [*lines[1:], last])]
+    lines[0] = f"of one process at its worst moment, {size.name}: {lines[0]}"
+    lines.append(f"{size(total)} of {size(plan.room)} {size.name}: {verdict}")
+    return [("memory", lines[0]), *(("", line) for line in lines[1:])]
 
 
 def _host(plan: Plan) -> str:
-    host, parts = plan.host, [f"{_gib(plan.host.processes)} of processes"]
+    host, size = plan.host, _unit(plan.host.total)
+    parts = [f"{size(host.processes)} of processes"]
     if host.offloaded:
-        parts.append(f"{_gib(host.offloaded)} offloaded")
-    parts.append(f"{_gib(host.staging)} from which checkpoints are written")
+        parts.append(f"{size(host.offloaded)} offloaded")
+    parts.append(f"{size(host.staging)} from which checkpoints are written")
     nodes = " on each node" if plan.settled.parallel.nodes > 1 else ""
-    return f"{_gib(host.total)} GiB{nodes}{_free(plan.host_free)}: {', '.join(parts)}"
+    return f"{size(host.total)} {size.name}{nodes}{_free(plan.host_free, size)}: {', '.join(parts)}"
 
 
 def _disk(plan: Plan) -> str:
-    disk, kept = plan.disk, plan.settled.checkpoint.keep
-    parts = f"{_gib(disk.checkpoints)} for {kept + 1} checkpoints, {_gib(disk.export)} for the model"
-    return f"{_gib(disk.total)} GiB{_free(plan.disk_free)}: {parts}"
+    disk, size = plan.disk, _unit(plan.disk.total)
+    checkpoints = f"{size(disk.checkpoints)} for {plan.settled.checkpoint.keep + 1} checkpoints"
+    free = _free(plan.disk_free, size)
+    return f"{size(disk.total)} {size.name}{free}: {checkpoints}, {size(disk.export)} for the model"
 
 
-def _free(free: int | None) -> str:
-    return "" if free is None else f" of {_gib(free)} free"
+def _free(free: int | None, size: _Size) -> str:
+    return "" if free is None else f" of {size(free)} free"
 
 
 def _time(plan: Plan) -> str:
@@ -137,13 +140,25 @@ def _about(seconds: float) -> str:
     return f"{round(seconds / 60)} min" if 120 <= seconds < 3600 else screen.duration(seconds)
 
 
-def _gib(num_bytes: int) -> str:
+@dataclass(frozen=True)
+class _Size:
+    """Bytes in words, in one unit.
+
+    >>> [_Size("GiB", 1 << 30)(each) for each in (80 << 30, 3 << 29, 5 << 20)]
+    ['80', '1.5', '0.0049']
     """
-    >>> [_gib(each) for each in (80 << 30, 3 << 28, 5 << 20)]
-    ['80', '0.75', '0.0049']
-    """
-    size = num_bytes / GIB
-    return f"{size:,.0f}" if size >= 20 else f"{size:.1f}" if size >= 1 else f"{size:.2g}"
+
+    name: str
+    unit: int
+
+    def __call__(self, num_bytes: int) -> str:
+        size = num_bytes / self.unit
+        return f"{size:,.0f}" if size >= 20 else f"{size:.1f}" if size >= 1 else f"{size:.2g}"
+
+
+def _unit(total: int) -> _Size:
+    """In which the parts of `total` bytes are told."""
+    return _Size("GiB", 1 << 30) if total >= 2 << 30 else _Size("MiB", 1 << 20)
 
 
 def _short(number: float) -> str:

@@ -86,7 +86,7 @@ def device_memory(model: Architecture, recipe: FinetuneRecipe, load: Load, *, wo
     layers_at_once = (2 + (shards > 1)) if memory.reshard else model.layers
     gathered = 0 if is_in_place else b * (outer + min(layers_at_once, model.layers + 1) * layer)
 
-    kept, working = activation_bytes(model, recipe, load)
+    held = activation_bytes(model, recipe, load)
     head = model.vocab * model.embedding
     chunk = min(memory.loss_chunk, load.supervised) * model.vocab
     loss = chunk * (8 if b == 4 else 10) + 2 * load.supervised * model.hidden * b  # fp32 logits twice, and in b
@@ -98,7 +98,6 @@ def device_memory(model: Architecture, recipe: FinetuneRecipe, load: Load, *, wo
     in_flight = learnt_layer * reduced if shards > 1 else 0  # those of the layer before, while the next is computed
     if is_elsewhere:
         layer_buffers += 2 * layer * weight_bytes(recipe) // shards
-    others = kept * (model.layers - 1) // model.layers
     before = gradients if load.is_one_of_several else 0  # gradients that earlier micro-batches left
 
     def moment(gradients: int, activations: int, loss: int, buffers: int) -> Memory:
@@ -109,12 +108,13 @@ def device_memory(model: Architecture, recipe: FinetuneRecipe, load: Load, *, wo
 
     is_rounded = "bf16" in (precision.moments, precision.weights.removesuffix("_sr"))
     rounding = min(ROUNDED_AT_ONCE, 32 * max(head, model.hidden * model.intermediate) // shards) if is_rounded else 0
+    going_back = learnt_layer * b  # a layer's whole gradients, until they are on their way
     moments_of_a_step = (
-        moment(before, kept, loss, 0),
-        moment(before, kept + working, head_gradient, learnt_layer * b),
-        moment(before, others + working, head_gradient, learnt_layer * b + in_flight),
-        moment(before, others, head_gradient, in_flight + layer_buffers),
-        moment(gradients, (kept + working) // model.layers, head_gradient, outer_buffers),
+        moment(before, held.layers + held.ending, loss, 0),
+        moment(before, held.layers + held.working, head_gradient, going_back),
+        moment(before, held.layers - held.layer, head_gradient, layer_buffers + in_flight),
+        moment(gradients, held.layer + held.working, head_gradient, going_back + in_flight),
+        moment(gradients, 0, head_gradient, outer_buffers + in_flight),
         moment(gradients, 0, 0, 0 if is_elsewhere else rounding),
     )
     return max(moments_of_a_step, key=lambda each: each.total)
@@ -142,25 +142,39 @@ def adapter_parameters(model: Architecture, recipe: FinetuneRecipe) -> int:
     return recipe.lora.rank * sum(inputs + outputs for inputs, outputs in _adapted(model, recipe))
 
 
-def activation_bytes(model: Architecture, recipe: FinetuneRecipe, load: Load) -> tuple[int, int]:
-    """What the backward pass needs of the forward pass, and what its first layer needs besides."""
+@dataclass(frozen=True)
+class Held:
+    """What the backward pass needs of the forward pass, in bytes."""
+
+    layers: int
+    """Of all layers together."""
+    layer: int
+    """Of one of them."""
+    ending: int
+    """Of what comes after them; gone when the first layer is gone back through."""
+    working: int
+    """What comes up besides while a layer is gone back through."""
+
+
+def activation_bytes(model: Architecture, recipe: FinetuneRecipe, load: Load) -> Held:
+    """Of a forward pass over `load`."""
     b, h = BYTES[recipe.precision.compute], model.hidden
-    whole = _layer_bytes(model, recipe, load, is_compiled=False)
     mode = recipe.memory.activation_checkpointing
+    whole = _layer_bytes(model, recipe, load, is_compiled=mode == "none" and recipe.compile == "layers")
     if mode == "none":
-        layer = _layer_bytes(model, recipe, load, is_compiled=recipe.compile == "layers")
-        again = 0
+        layer, again = whole, 0
     elif mode == "selective":  # what the matrix products and attention gave
         widths = model.heads * model.head_dim, model.kv_heads * model.head_dim
         products = 2 * h + 2 * widths[0] + 2 * widths[1] + (1 + model.family.gated) * model.intermediate
         layer = load.tokens * (b * (h + products) + 4 * model.heads)
-        again = whole - load.tokens * b * (widths[0] + (1 + model.family.gated) * model.intermediate)
+        again = whole - load.tokens * b * (h + widths[0] + (1 + model.family.gated) * model.intermediate)
     else:  # its input
-        layer, again = load.tokens * b * h, whole
-    per_token = 16 + b * (h + 2 * model.head_dim) + _norm_bytes(model, b)[0]  # positions, angles, last norm
-    kept = model.layers * layer + load.tokens * per_token
+        layer, again = load.tokens * b * h, whole - load.tokens * b * h
+    everywhere = load.tokens * (16 + 2 * b * model.head_dim)  # positions and their angles
+    ending = load.tokens * (b * h + _norm_bytes(model, b)[0])  # the last norm
     # Going back through the feed-forward part some of its copies, and its output's gradient, are new.
-    return kept, max(again, 0) + load.tokens * b * ((1 + model.family.gated) * model.intermediate + 2 * h)
+    new = load.tokens * b * ((1 + model.family.gated) * model.intermediate + 2 * h)
+    return Held(model.layers * layer + everywhere, layer, ending, max(again, 0) + new)
 
 
 def _layer_bytes(model: Architecture, recipe: FinetuneRecipe, load: Load, *, is_compiled: bool) -> int:
@@ -170,6 +184,8 @@ def _layer_bytes(model: Architecture, recipe: FinetuneRecipe, load: Load, *, is_
     if is_compiled:
         norm, given = b * h + 4, b * h
     norms = 2 * given + family.norms * norm  # parallel norms of one input
+    if recipe.method == "lora" and not family.layer_norm and not is_compiled:
+        norms -= family.norms * b * h  # a frozen weight needs no scaled input
     if family.qk_norm and not is_compiled:
         norms += (4 + b) * (model.heads + model.kv_heads) * model.head_dim
     if family.gated:

@@ -58,7 +58,7 @@ def count(tokens: TokenSet, recipe: FinetuneRecipe) -> Steps:
     supervised = lengths - tokens.prompt_lengths[examples]
     shared = np.array([*map(len, tokens.preambles), 0])[tokens.preamble_of[examples]]  # -1 is the last
     num_seen, num_steps = count_steps(len(examples), recipe.batch, recipe.train)
-    per_step = min(recipe.batch.examples_per_step, len(examples))
+    per_step = min(recipe.batch.examples_per_step, num_seen)
     return Steps(
         num_examples=len(examples),
         num_held_out=len(held_out),
@@ -89,7 +89,7 @@ def count_steps(num_examples: int, batch: BatchSettings, train: TrainSettings) -
 def _of_long_step(numbers: NDArray[np.integer[Any]], per_step: int) -> int:
     """The sum over `per_step` of the examples, by chance rather many."""
     likely = per_step * float(numbers.mean()) + SPREAD * sqrt(per_step) * float(numbers.std())
-    return min(ceil(likely), int(np.sort(numbers)[-per_step:].sum()))
+    return min(ceil(likely), per_step * int(numbers.max()))
 
 
 def _padded(lengths: NDArray[np.integer[Any]]) -> int:

@@ -17,33 +17,8 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from alpaca_cli.errors import AlpacaError, DataError, UsageError
 from alpaca_cli.finetune.architecture import describe, read_architecture
 from alpaca_cli.finetune.weightfiles import read_header
+from published_models import CONFIGS, NUM_PARAMETERS
 
-LLAMA_7B: dict[str, Any] = {
-    "model_type": "llama", "hidden_size": 4096, "intermediate_size": 11008, "num_attention_heads": 32,
-    "num_hidden_layers": 32, "vocab_size": 32000, "max_position_embeddings": 2048, "torch_dtype": "float16",
-}  # fmt: skip
-KNOWN = {
-    "llama_7b": (LLAMA_7B, 6_738_415_616),
-    "llama_13b": (
-        LLAMA_7B
-        | {"hidden_size": 5120, "intermediate_size": 13824, "num_attention_heads": 40, "num_hidden_layers": 40},
-        13_015_864_320,
-    ),
-    "llama3_8b": (
-        LLAMA_7B
-        | {"intermediate_size": 14336, "vocab_size": 128256, "num_key_value_heads": 8, "tie_word_embeddings": False},
-        8_030_261_248,
-    ),
-    "opt_6.7b": (
-        {
-            "model_type": "opt", "hidden_size": 4096, "ffn_dim": 16384, "num_attention_heads": 32,
-            "num_hidden_layers": 32, "vocab_size": 50272,
-            "max_position_embeddings": 2048, "word_embed_proj_dim": 4096, "dropout": 0.1,
-            "do_layer_norm_before": True,
-        },
-        6_658_473_984,
-    ),
-}  # fmt: skip
 TINY: dict[str, Any] = {
     "hidden_size": 32, "num_attention_heads": 4, "num_hidden_layers": 2, "vocab_size": 101, "intermediate_size": 88,
     "max_position_embeddings": 64, "num_key_value_heads": 2, "head_dim": 8,
@@ -70,9 +45,9 @@ SHAPES = {
 }
 
 
-@pytest.mark.parametrize(("config", "count"), KNOWN.values(), ids=KNOWN)
-def test_published_models_are_counted_exactly_from_their_config(config: dict[str, Any], count: int) -> None:
-    assert describe(config).num_parameters == count
+@pytest.mark.parametrize("name", CONFIGS)
+def test_published_models_are_counted_exactly_from_their_config(name: str) -> None:
+    assert describe(CONFIGS[name]).num_parameters == NUM_PARAMETERS[name]
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -199,8 +174,8 @@ def test_an_unknown_family_is_counted_by_its_weights_and_says_so(model: Path) ->
 
 
 def test_dropout_is_seen() -> None:
-    assert describe(KNOWN["opt_6.7b"][0]).has_dropout
-    assert not describe(LLAMA_7B | {"attention_dropout": 0.0, "classifier_dropout": 0.1}).has_dropout
+    assert describe(CONFIGS["opt-6.7b"]).has_dropout
+    assert not describe(CONFIGS["llama-7b"] | {"attention_dropout": 0.0, "classifier_dropout": 0.1}).has_dropout
 
 
 def test_missing_shards_and_hostile_indices_are_refused(model: Path) -> None:
