@@ -76,7 +76,7 @@ def assemble(recipe: FinetuneRecipe, num_tokens: int, device: torch.device, worl
     learner = Learner(causal, loss_chunk=recipe.memory.loss_chunk)
     mesh = make_mesh(device, world, recipe.parallel.replicate)
     root = shard(learner, blocks, mesh, recipe)
-    allocate(learner, torch.device("cpu") if recipe.memory.offload == "cpu" else device)
+    allocate(learner, torch.device("cpu") if recipe.memory.offload == "cpu" else device, device)
     load_weights(causal, BaseModel(folder), num_new=num_new)
     if is_lora:
         lora.reset_adapters(causal, seed=recipe.batch.seed)

@@ -62,7 +62,7 @@ class AdamW:
         if gradients:
             norms = torch._foreach_norm(gradients, 2, dtype=torch.float32)
             total = torch.stack(norms).square().sum()
-        total = _sum_over(total, self._group)
+        torch.distributed.all_reduce(total, group=self._group)
         norm = total.sqrt()
         if self._train.grad_clip is not None and gradients:
             factor = (self._train.grad_clip / (norm + 1e-6)).clamp(max=1.0)
@@ -166,10 +166,3 @@ def learning_rate(step: int, num_steps: int, train: TrainSettings) -> float:
 def warmup_steps(num_steps: int, train: TrainSettings) -> int:
     """Steps of warm-up, rounded up."""
     return ceil(num_steps * train.warmup)
-
-
-def _sum_over(total: torch.Tensor, group: torch.distributed.ProcessGroup) -> torch.Tensor:
-    if total.device.type == "cpu" and torch.distributed.get_backend(group) == "nccl":  # offloaded
-        total = total.cuda()
-    torch.distributed.all_reduce(total, group=group)
-    return total

@@ -124,12 +124,14 @@ def shard(learner: nn.Module, blocks: list[nn.Module], mesh: DeviceMesh, recipe:
     return root
 
 
-def allocate(learner: nn.Module, device: torch.device) -> None:
-    """Give the shards memory.  Buffers, which are not read from disk, stay what the model's own code made them."""
-    buffers = {name: buffer.clone() for name, buffer in learner.named_buffers()}
-    learner.to_empty(device=device)
-    for name, buffer in learner.named_buffers():
-        buffer.copy_(buffers[name])
+def allocate(learner: nn.Module, storage: torch.device, device: torch.device) -> None:
+    """Give the shards memory in `storage`.  Buffers, which no file has, stay what the model's own code made them, and
+    lie on `device`, where they are used."""
+    made = [(module, dict(module._buffers)) for module in learner.modules()]
+    learner.to_empty(device=storage)
+    for module, buffers in made:
+        for name, buffer in buffers.items():
+            module._buffers[name] = None if buffer is None else buffer.to(device)
 
 
 def fill(parameter: torch.Tensor, read: Callable[[tuple[slice, ...]], torch.Tensor]) -> None:

@@ -15,7 +15,7 @@ import torch.distributed as dist
 from alpaca_cli import yamlfile
 from alpaca_cli.data.files import write_text
 from alpaca_cli.data.jsonl import dumps
-from alpaca_cli.errors import UsageError
+from alpaca_cli.errors import TrainingError, UsageError
 from alpaca_cli.finetune.assembly import assemble
 from alpaca_cli.finetune.batches import Batches, Ints, Step
 from alpaca_cli.finetune.checkpoint import Checkpoints
@@ -67,7 +67,6 @@ def _join(recipe: FinetuneRecipe, where: Place) -> torch.device:
         rank=where.rank,
         world_size=where.world,
         timeout=timedelta(seconds=recipe.hang_timeout_s),
-        device_id=device if on_gpu else None,
     )
     return device
 
@@ -124,12 +123,15 @@ class _Worker:
         """From the newest checkpoint, or the beginning, to the exported model."""
         if not self._take_up():
             self._begin()
-        if not self._loop.run(self._save):
-            self._metrics.phase("saving")
+        try:
+            is_complete = self._loop.run(self._save)
+        except TrainingError:  # which all processes raise together
             self._checkpoints.wait()
-            return False
+            raise
         self._metrics.phase("saving")
         self._checkpoints.wait()
+        if not is_complete:
+            return False
         self._metrics.phase("exporting")
         facts = self._export(self._run / MODEL)
         if self._where.rank == 0:
