@@ -161,6 +161,12 @@ def load(folder: Path, step: int) -> dict[str, Any]:
     return {"step": found.step, "same": equals(tensors, step)}
 
 
+def leave(folder: Path) -> None:
+    """End for another reason while a checkpoint is written."""
+    Checkpoints(folder, keep=1).save(1, sharded(whole(1)), {})
+    raise SystemExit(3)
+
+
 def loop(folder: Path) -> None:
     """Save without end."""
     checkpoints = Checkpoints(folder, keep=1)
@@ -209,6 +215,8 @@ def main(folder: Path, num_kills: int, seed: int) -> None:
     for num in (1, 2, 4):
         answers[f"load {num}"] = ranks.run(num, load, folder / "kept", 3)
     answers["gone"] = ranks.run(2, gone, folder / "gone")
+    ranks.run(2, leave, folder / "left")
+    answers["left"] = ranks.run(1, load, folder / "left", 1)
     answers["kill"] = kill(folder / "killed", num_kills, seed)
     sys.stdout.write(json.dumps(answers))
 

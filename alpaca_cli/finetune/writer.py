@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from itertools import chain, repeat
 from pathlib import Path
 from typing import BinaryIO
 
@@ -37,8 +36,23 @@ class Writer(FileSystemWriter):
         """Write all tensors of `plan`.  Raises OSError as the system gave it."""
         shares = [share for share in _shares(plan.items) if share]
         names = [f"{plan.storage_data.prefix}{i}{DEFAULT_SUFFIX}" for i in range(len(shares))]
-        with ThreadPoolExecutor(_NUM_THREADS) as pool:
-            results = list(chain.from_iterable(pool.map(self._write_file, names, shares, repeat(planner))))
+        results: list[WriteResult] = []
+        failures: list[Exception] = []
+
+        def work(name: str, share: Sequence[WriteItem]) -> None:
+            try:
+                results.extend(self._write_file(name, share, planner))
+            except Exception as error:
+                failures.append(error)
+
+        # No pool of threads: it takes no work once the main thread has ended.
+        threads = [threading.Thread(target=work, args=job) for job in zip(names, shares, strict=True)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if failures:
+            raise failures[0]
         written: Future[list[WriteResult]] = Future()
         written.set_result(results)
         return written

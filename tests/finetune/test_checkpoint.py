@@ -96,6 +96,10 @@ def test_a_process_that_is_gone_is_told(told: dict[str, Any]) -> None:
     assert told["gone"] == [["TrainingError", words, where, hint], "gone"]
 
 
+def test_a_process_that_ends_lets_the_checkpoint_finish(told: dict[str, Any]) -> None:
+    assert told["left"] == [{"step": 1, "same": True}]
+
+
 def test_what_a_kill_leaves_is_whole(told: dict[str, Any]) -> None:
     assert len(told["kill"]) == 6
     assert all(answer["same"] for answer in told["kill"]), told["kill"]
