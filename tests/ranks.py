@@ -5,6 +5,7 @@ Not for the test process itself: what else has run there, threads among it, woul
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import tempfile
 from collections.abc import Callable
@@ -17,11 +18,13 @@ import torch._dynamo  # noqa: F401  (which each process would load with its firs
 import torch.distributed as dist
 
 _FORK = multiprocessing.get_context("fork")
+_MEETINGS = tempfile.TemporaryDirectory()
+_NUMBERS = itertools.count()
 
 
 def start(num: int, work: Callable[..., Any], *arguments: Any) -> list[tuple[BaseProcess, Connection]]:
     """Start `num` processes that meet in a gloo group, then each do `work`."""
-    meeting = Path(tempfile.mkdtemp()) / "meeting"
+    meeting = Path(_MEETINGS.name) / str(next(_NUMBERS))
     started = []
     for rank in range(num):
         here, there = _FORK.Pipe()
