@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import isfinite
+
 import torch
 
 from alpaca_cli.errors import TrainingError
@@ -28,6 +30,9 @@ def check_loss(assembly: Assembly, batches: Batches, device: torch.device, compu
         theirs = sum(float(learner(place(batches.pack([each], [ALONE]), device), plain=True)) for each in chosen)
     learner.train()
     give_back(learner)
+    if not isfinite(theirs):
+        hint = "its weights hold numbers that are not finite: look at the download, or at what converted it"
+        raise TrainingError(f"the base model's loss is {theirs:g}", where=type(learner.causal).__name__, hint=hint)
     if not abs(ours - theirs) <= AGREEMENT[compute] * abs(theirs):
         message = f"the packed loss is {ours:.6g}, but the model's own {theirs:.6g}"
         hint = "this architecture does something that alpaca does not know; try --set memory.shared_preamble=off"
