@@ -99,6 +99,7 @@ def finetune(
         ("--model", ("model", "path"), model and str(model.expanduser().absolute())),
         ("--data", ("data", "path"), data and str(data.expanduser().absolute())),
         ("--processes", ("parallel", "processes"), processes),
+        ("--nodes", ("parallel", "nodes"), nodes),
     ):
         if value is not None:
             document.put(keys, value, source=flag)
@@ -132,7 +133,8 @@ def train(recipe: FinetuneRecipe, out: Path, place: Place, *, json: bool = False
     with finetune_view.View() as view:
         prepared = _prepared(recipe, out, place, view)
         if prepared.is_complete:
-            screen.say(f"this run is complete: {out}")
+            if is_first:
+                screen.say(f"this run is complete: {out}")
         elif place.is_rank:
             _train_here(prepared, place, view)
             atexit.register(os._exit, 0)  # as in finetune_worker

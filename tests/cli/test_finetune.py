@@ -97,7 +97,7 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
 
 
 def test_a_run_from_beginning_to_end(alpaca: Alpaca, base: Path, dataset: Path) -> None:
-    run = alpaca("finetune", "mine.yaml", "--model", base, "--data", dataset)
+    run = alpaca("finetune", "mine.yaml", "--model", base, "--data", dataset, "--set", "parallel.nodes=2", "--nodes", 1)
 
     assert (run.code, run.out) == (0, "runs/mine/model\n"), run.err
     said = run.err.splitlines()

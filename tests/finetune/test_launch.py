@@ -141,7 +141,7 @@ def test_where_one_rank_failed_a_deaf_one_is_ended(run: Path, start: Start, monk
 
 
 def test_a_hang_ends_with_stacks(run: Path, start: Start) -> None:
-    workers = start(fail={"0": {"step": 2, "how": "deaf"}}, hang_timeout_s=1.5)
+    workers = start(fail={"0": {"step": 2, "how": "deaf"}}, hang_timeout_s=3)
     end_of(workers)
     error = workers.failure()
 

@@ -13,8 +13,10 @@ from types import ModuleType
 
 
 def work(run: Path, place: object, watch: object, listener: object = None) -> bool:
-    """Steps, without a model, torch or other ranks."""
+    """Steps, without a model or torch; the ranks meet before the first."""
     script = json.loads(os.environ["STAND_IN"])
+    while len(list((run / "heartbeats").glob("rank-*"))) < place.world:
+        time.sleep(0.02)
     reached = run / f"reached-{place.rank}"
     (run / f"environment-{place.rank}.json").write_text(json.dumps(dict(os.environ)))
 
