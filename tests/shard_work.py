@@ -28,12 +28,12 @@ CPU = torch.device("cpu")
 NUM_STEPS = 8
 
 
-def make_base(folder: Path) -> None:
+def make_base(folder: Path, *, is_tied: bool = False) -> None:
     """A tiny model on disk, one row smaller than the tokenizer."""
     torch.manual_seed(0)
     config = LlamaConfig(
         hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
-        vocab_size=VOCAB,
+        vocab_size=VOCAB, tie_word_embeddings=is_tied,
     )  # fmt: skip
     LlamaForCausalLM(config).save_pretrained(folder)
 
@@ -145,6 +145,9 @@ def main() -> None:
         for way, (nums, changes) in ways.items():
             for num in nums:
                 answers[f"{way} {num}"] = ranks.run(num, train, recipe_of(base, **changes))[0]
+        make_base(Path(temporary) / "tied", is_tied=True)
+        for num in (1, 2):
+            answers[f"tied {num}"] = ranks.run(num, train, recipe_of(Path(temporary) / "tied"))[0]
         answers["adamw"] = ranks.run(1, compare_adamw, recipe_of(base))[0]
         answers["mean row"] = ranks.run(2, mean_row, recipe_of(base))[0]
         sys.stdout.write(json.dumps(answers) + "\n")

@@ -207,7 +207,7 @@ def _prepared(recipe: FinetuneRecipe, out: Path, place: Place, view: finetune_vi
         planned = plan_of(inputs, out=out, gpus=None)
         if is_first:
             finetune_plan.show(planned)
-        prepared = prepare(inputs, planned, out)
+        prepared = prepare(inputs, planned, out, is_first=is_first, checks=place.local_rank == 0)
     if is_first:
         for note in prepared.notes:
             screen.note(note)

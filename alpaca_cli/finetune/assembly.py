@@ -63,20 +63,22 @@ def assemble(recipe: FinetuneRecipe, num_tokens: int, device: torch.device, worl
     is_lora = recipe.method == "lora"
     drops = has_dropout(config) or (is_lora and recipe.lora.dropout > 0)
     causal, num_new = build(config, num_tokens)
-    num_parameters = causal.num_parameters()
     if recipe.precision.weights == "bf16_sr" or (is_lora and recipe.precision.compute == "bf16"):
         causal.to(torch.bfloat16)
+    causal.tie_weights()  # what was built without memory is not yet
+    num_parameters = causal.num_parameters()
     if is_lora:
         lora.add_adapters(causal, recipe.lora)
     blocks = blocks_of(causal)
-    checkpoint_activations(blocks, recipe.memory.activation_checkpointing)
     if recipe.compile == "layers":
         for block in blocks:
-            block.compile(dynamic=True)
+            block.forward = torch.compile(block.forward, dynamic=True)
+    checkpoint_activations(blocks, recipe.memory.activation_checkpointing)
     learner = Learner(causal, loss_chunk=recipe.memory.loss_chunk)
     mesh = make_mesh(device, world, recipe.parallel.replicate)
     root = shard(learner, blocks, mesh, recipe)
     allocate(learner, torch.device("cpu") if recipe.memory.offload == "cpu" else device, device)
+    causal.tie_weights()
     load_weights(causal, BaseModel(folder), num_new=num_new)
     if is_lora:
         lora.reset_adapters(causal, seed=recipe.batch.seed)

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn.attention.varlen import varlen_attn
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
@@ -212,8 +213,6 @@ def attend(
 def _attend_extended(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, extended: Extended, scaling: float | None
 ) -> torch.Tensor:
-    from torch.nn.attention.varlen import varlen_attn  # noqa: PLC0415  (CUDA only, and not in older versions)
-
     if extended.copies:
         key, value = _Extend.apply(key, extended), _Extend.apply(value, extended)
     attended = varlen_attn(

@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 from alpaca_cli.errors import DataError, UsageError
 from alpaca_cli.finetune.shard import fill
 
+_OTHER_NAMES = "complete the download; or, if the names are of another kind, load and save it once with transformers"
 BLOCK = 4096  # rows of an embedding that are read at once for their mean
 
 
@@ -76,7 +77,7 @@ def load_weights(model: PreTrainedModel, base: BaseModel, *, num_new: int = 0) -
         name = full_name.replace(".base_layer.", ".")
         found = base.find(name, model.base_model_prefix)
         if found is None:
-            raise DataError(f"no tensor {name} in this model", where=str(base.folder), hint="is the download complete?")
+            raise DataError(f"no tensor {name} in this model", where=str(base.folder), hint=_OTHER_NAMES)
         shape, new = base.shape(found), num_new if id(parameter) in embeddings else 0
         expected = (parameter.shape[0] - new, *parameter.shape[1:])
         if shape != expected:

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from alpaca_cli.finetune.steps import count_steps
 from alpaca_cli.finetune.tokens import TokenSet
 from alpaca_cli.recipe.finetune import BatchSettings, TrainSettings
 
@@ -175,15 +176,6 @@ class Batches:
 
 
 _NONE: Ints = np.empty(0, np.int64)
-
-
-def count_steps(num_examples: int, batch: BatchSettings, train: TrainSettings) -> tuple[int, int]:
-    """How many examples a run sees, each as often as it is seen, and in how many steps."""
-    seen = ceil(num_examples * train.epochs - 1e-9)
-    steps = ceil(seen / batch.examples_per_step)
-    if train.max_steps is not None and train.max_steps < steps:
-        return min(seen, train.max_steps * batch.examples_per_step), train.max_steps
-    return seen, steps
 
 
 def spread(sizes: Sequence[int], world: int, room: int) -> list[list[int]]:

@@ -113,15 +113,18 @@ def read_inputs(recipe: FinetuneRecipe, listener: Callable[[int, int], None] | N
 
 def plan_of(inputs: Inputs, *, out: Path, gpus: tuple[Gpu, ...] | None) -> Plan:
     """What the run would do and need; on `gpus` of each node, or on those that are here."""
-    return make_plan(inputs.recipe, inputs.architecture, inputs.tokens, gpus=gpus, out=out)
+    model = inputs.architecture.grown(inputs.tokenizer.num_tokens)
+    return make_plan(inputs.recipe, model, inputs.tokens, gpus=gpus, out=out)
 
 
-def prepare(inputs: Inputs, plan: Plan, out: Path) -> Prepared:
+def prepare(inputs: Inputs, plan: Plan, out: Path, *, is_first: bool = True, checks: bool = True) -> Prepared:
     """The run folder, with what the run was told; found again if it is there.
 
-    Raises UsageError if the plan cannot be, or if another run is in the folder.
+    `is_first`: this is the process, of all that prepare the run, whose words count.  `checks`: it is the first of its
+    node, which finds the memory as it is.  Raises UsageError if the plan cannot be, or if another run is in the folder.
     """
-    plan.refuse()
+    if checks:
+        plan.refuse()
     out = out.absolute()
     notes = [*inputs.tokenizer.notes]
     if (out / RECIPE).exists():
@@ -139,7 +142,7 @@ def prepare(inputs: Inputs, plan: Plan, out: Path) -> Prepared:
         hint = "name another folder with --out"
         raise UsageError("this folder holds something else than a run", where=str(out), hint=hint)
     is_complete = (out / REPORT).exists()
-    if not is_complete:
+    if not is_complete and (is_first or not (out / RECIPE).exists()):
         out.mkdir(parents=True, exist_ok=True)
         inputs.tokenizer.save(out / TOKENIZER, chat_template(inputs.template, inputs.tokenizer))
         write_text(out / PLAN, dumps({**plan.as_json(), "tokens_key": inputs.tokens.facts.key}) + "\n")

@@ -40,7 +40,7 @@ def with_device(recipe: FinetuneRecipe, model: Architecture, gpus: tuple[Gpu, ..
         drops = model.has_dropout or (recipe.method == "lora" and recipe.lora.dropout > 0)
         shared = "on" if device == "cpu" and not drops else "off"
     if compiled == "auto":
-        compiled = "layers" if device == "cuda" else "off"
+        compiled = "layers" if device == "cuda" and recipe.memory.activation_checkpointing != "selective" else "off"
     return changed(
         recipe,
         parallel={"device": device, "processes": processes},
@@ -60,7 +60,9 @@ def settle(recipe: FinetuneRecipe, model: Architecture, steps: Steps, *, room: i
 
 def _settle(recipe: FinetuneRecipe, model: Architecture, steps: Steps, room: int) -> Settled:
     mode = recipe.memory.activation_checkpointing
-    modes = MODES if mode == "auto" else (mode,)
+    # What a compiled layer keeps cannot be chosen operation by operation.
+    choice = tuple(each for each in MODES if each != "selective" or recipe.compile == "off")
+    modes = choice if mode == "auto" else (mode,)
     found = [
         _budgeted(changed(recipe, memory={"activation_checkpointing": each}), model, steps, room) for each in modes
     ]

@@ -88,13 +88,16 @@ def checkpoint_activations(blocks: list[nn.Module], mode: str) -> None:
         return
     options: dict[str, Any] = {"use_reentrant": False}
     if mode == "selective":
-        options["context_fn"] = partial(create_selective_checkpoint_contexts, _keep)
+        kept = {*_KEPT, torch.ops.torch_attn._varlen_attn.default}
+        options["context_fn"] = partial(create_selective_checkpoint_contexts, partial(_keep, kept))
     for block in blocks:  # inside the hooks of sharding, which gather the weights for both passes
         block.forward = partial(checkpoint, block.forward, **options)
 
 
-def _keep(_context: object, operation: object, *_args: object, **_options: object) -> CheckpointPolicy:
-    return CheckpointPolicy.MUST_SAVE if operation in _KEPT else CheckpointPolicy.PREFER_RECOMPUTE
+def _keep(
+    kept: set[object], _context: object, operation: object, *_args: object, **_options: object
+) -> CheckpointPolicy:
+    return CheckpointPolicy.MUST_SAVE if operation in kept else CheckpointPolicy.PREFER_RECOMPUTE
 
 
 def make_mesh(device: torch.device, world: int, replicate: int) -> DeviceMesh:

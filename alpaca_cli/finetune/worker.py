@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import torch.distributed as dist
 from alpaca_cli import yamlfile
 from alpaca_cli.data.files import write_text
 from alpaca_cli.data.jsonl import dumps
-from alpaca_cli.errors import TrainingError, UsageError
+from alpaca_cli.errors import AlpacaError, UsageError
 from alpaca_cli.finetune.assembly import assemble
 from alpaca_cli.finetune.batches import Batches, Ints, Step
 from alpaca_cli.finetune.checkpoint import Checkpoints
@@ -47,6 +48,7 @@ def work(run: Path, where: Place, watch: Watch, listener: Callable[[Record], Non
     metrics.phase("loading")
     watch.beat(0, "loading")
     device = _join(recipe, where)
+    recipe = _agreed(recipe)
     worker = _Worker(run, recipe, where, watch, metrics, device)
     is_complete = worker.run()
     dist.barrier()
@@ -69,6 +71,13 @@ def _join(recipe: FinetuneRecipe, where: Place) -> torch.device:
         timeout=timedelta(seconds=recipe.hang_timeout_s),
     )
     return device
+
+
+def _agreed(recipe: FinetuneRecipe) -> FinetuneRecipe:
+    """The first process's recipe: what a plan settles may differ where less memory is free."""
+    told = [recipe.model_dump(mode="json")]
+    dist.broadcast_object_list(told, src=0)
+    return FinetuneRecipe.model_validate_json(dumps(told[0]), strict=True)
 
 
 class _Worker:
@@ -101,6 +110,7 @@ class _Worker:
             shared_preamble=recipe.memory.shared_preamble == "on",
         )
         self._checkpoints = Checkpoints(run / "checkpoints", keep=recipe.checkpoint.keep)
+        self._saving: dict[str, Any] = {}
         self._trackers = start_trackers(recipe, run) if where.rank == 0 else None
         if self._trackers is not None:
             metrics.tell(self._trackers.log)
@@ -125,11 +135,12 @@ class _Worker:
             self._begin()
         try:
             is_complete = self._loop.run(self._save)
-        except TrainingError:  # which all processes raise together
-            self._checkpoints.wait()
+        except BaseException:
+            with suppress(AlpacaError):  # the first trouble is the one to tell
+                self._checkpoints.wait()
             raise
         self._metrics.phase("saving")
-        self._checkpoints.wait()
+        self._written()
         if not is_complete:
             return False
         self._metrics.phase("exporting")
@@ -166,7 +177,7 @@ class _Worker:
         if self._where.rank == 0:
             shutil.rmtree(probe, ignore_errors=True)
         self._save(0)
-        self._checkpoints.wait()
+        self._written()
 
     def _state(self) -> dict[str, torch.Tensor]:
         weights = {f"weight.{name}": parameter.data for name, parameter in trained(self._assembly.learner)}
@@ -174,10 +185,17 @@ class _Worker:
 
     def _save(self, step: int) -> None:
         self._watch.beat(step, "saving")
+        self._written()
         began = time.monotonic()
         self._checkpoints.save(step, self._state(), {"tokens": self._inputs.tokens.facts.key})
-        path = f"checkpoints/step-{step:06d}"
-        self._metrics.write("checkpoint", step=step, path=path, stalled_s=time.monotonic() - began)
+        self._saving = {"step": step, "path": f"checkpoints/step-{step:06d}", "stalled_s": time.monotonic() - began}
+
+    def _written(self) -> None:
+        """Wait until the last checkpoint is on disk, and tell it."""
+        self._checkpoints.wait()
+        if self._saving:
+            self._metrics.write("checkpoint", **self._saving)
+        self._saving = {}
 
     def _export(self, folder: Path) -> dict[str, Any]:
         """Write the model with its card, and return the run's report."""

@@ -196,3 +196,9 @@ class FinetuneRecipe(Settings):
     log: LogSettings = LogSettings()
     hang_timeout_s: float = Field(default=600, gt=0)
     """Seconds without progress of a process after which the run ends, with the stacks of all its threads in its log."""
+
+    @model_validator(mode="after")
+    def check_compiled(self) -> FinetuneRecipe:
+        if self.compile == "layers" and self.memory.activation_checkpointing == "selective":
+            raise ValueError("compile: layers goes with activation_checkpointing none or full, not selective")
+        return self

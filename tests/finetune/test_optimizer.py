@@ -76,13 +76,13 @@ def test_fp32_steps_are_those_of_pytorchs_adamw_with_clipping_and_decay(answers:
     assert answers["adamw"] < 1e-6
 
 
-@pytest.mark.parametrize("way", ["full", "lora", "selective", "checkpointed"])
+@pytest.mark.parametrize("way", ["full", "lora", "tied", "selective", "checkpointed"])
 def test_any_number_of_processes_gives_the_same_curve(answers: dict[str, Any], way: str) -> None:
     curves = [answers[f"{way} {num}"] for num in (1, 2, 4) if f"{way} {num}" in answers]
 
     assert len(curves) >= (3 if way == "full" else 1)
     for curve in curves:
-        reference = answers["full 1"] if way != "lora" else answers["lora 1"]
+        reference = answers[f"{way} 1"] if f"{way} 1" in answers else answers["full 1"]
         assert curve["losses"] == pytest.approx(reference["losses"], rel=1e-5)
         assert curve["norms"] == pytest.approx(reference["norms"], rel=1e-4)
         assert curve["checksum"] == pytest.approx(reference["checksum"], rel=1e-5)
