@@ -88,7 +88,7 @@ def checkpoint_activations(blocks: list[nn.Module], mode: str) -> None:
         return
     options: dict[str, Any] = {"use_reentrant": False}
     if mode == "selective":
-        kept = {*_KEPT, torch.ops.torch_attn._varlen_attn.default}
+        kept: set[object] = {*_KEPT, torch.ops.torch_attn._varlen_attn.default}
         options["context_fn"] = partial(create_selective_checkpoint_contexts, partial(_keep, kept))
     for block in blocks:  # inside the hooks of sharding, which gather the weights for both passes
         block.forward = partial(checkpoint, block.forward, **options)

@@ -50,7 +50,10 @@ def work(run: Path, where: Place, watch: Watch, listener: Callable[[Record], Non
     device = _join(recipe, where)
     recipe = _agreed(recipe)
     worker = _Worker(run, recipe, where, watch, metrics, device)
-    is_complete = worker.run()
+    try:
+        is_complete = worker.run()
+    finally:
+        worker.close()
     dist.barrier()
     metrics.phase("done" if is_complete else "stopped")
     dist.destroy_process_group()
@@ -60,7 +63,8 @@ def work(run: Path, where: Place, watch: Watch, listener: Callable[[Record], Non
 def _join(recipe: FinetuneRecipe, where: Place) -> torch.device:
     """Meet the other processes; returns the device of this one."""
     on_gpu = recipe.parallel.device == "cuda"
-    device = torch.device("cuda", where.local_rank) if on_gpu else torch.device("cpu")
+    # Slurm may let each task see its own GPU only.
+    device = torch.device("cuda", where.local_rank % torch.cuda.device_count()) if on_gpu else torch.device("cpu")
     if on_gpu:
         torch.cuda.set_device(device)
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = recipe.precision.tf32
@@ -147,9 +151,12 @@ class _Worker:
         facts = self._export(self._run / MODEL)
         if self._where.rank == 0:
             write_text(self._run / REPORT, dumps(facts) + "\n")
-            if self._trackers is not None:
-                self._trackers.close()
         return True
+
+    def close(self) -> None:
+        """Let trackers send what they still have."""
+        if self._trackers is not None:
+            self._trackers.close()
 
     def _take_up(self) -> bool:
         """Go on from the newest checkpoint; false if there is none."""

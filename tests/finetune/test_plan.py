@@ -114,7 +114,9 @@ def test_the_least_is_computed_again_that_fits() -> None:
     gpu = named_gpus("a100-80g")[0]
     sizes = [replace(gpu, memory_bytes=size * GIB) for size in range(60, 20, -2)]
     whole_step = {"tokens_per_microbatch": 1 << 20}
-    modes = [planned((each,) * 4, batch=whole_step).settled.memory.activation_checkpointing for each in sizes]
+    modes = [
+        planned((each,) * 4, batch=whole_step, compile="off").settled.memory.activation_checkpointing for each in sizes
+    ]
     assert modes == sorted(modes, key=["none", "selective", "full"].index)
     assert len(set(modes)) == 3
     fixed = planned(memory={"activation_checkpointing": "full"})
