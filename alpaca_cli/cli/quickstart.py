@@ -15,7 +15,7 @@ from alpaca_cli.cli import dedup, finetune, format, generate, options, screen
 from alpaca_cli.errors import UsageError
 
 KINDS = {"message_topic": "subject of a message", "iso_date": "date as YYYY-MM-DD"}
-"""What a model of a million random weights learns within a minute (the one) or begins to (the other)."""
+"""What a model of a million random weights learns within a minute (the one), or with luck begins to (the other)."""
 NUM_ASKED = 60
 
 

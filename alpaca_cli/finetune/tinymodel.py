@@ -72,7 +72,7 @@ def _pieces(texts: Iterable[str]) -> bytes:
 
 
 def _tokenizer(pieces: bytes) -> LlamaTokenizer:
-    """The same as transformers has it: a merge for each way to make a piece of two, that of the earliest piece first."""
+    """The same as transformers has it: a merge for each way to make a piece of two, the earliest piece first."""
     model = sentencepiece.SentencePieceProcessor(model_proto=pieces)
     ids = {model.id_to_piece(number): number for number in range(len(model))}
     made = [piece for piece, number in ids.items() if not (model.is_control(number) or model.is_byte(number))]
