@@ -11,18 +11,25 @@ from typing import Annotated
 
 import typer
 
-from alpaca_cli.cli import dedup, format, generate, options, screen
+from alpaca_cli.cli import dedup, finetune, format, generate, options, screen
 from alpaca_cli.errors import UsageError
+
+KINDS = {"message_topic": "subject of a message", "iso_date": "date as YYYY-MM-DD"}
+"""What a model of a million random weights learns within a minute (the one), or with luck begins to (the other)."""
+NUM_ASKED = 60
 
 
 def quickstart(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where everything is made.")] = Path("quickstart"),
     num: Annotated[int, typer.Option("--num", "-n", metavar="NUM", min=20, help="How many examples to make.")] = 200,
+    with_finetune: Annotated[
+        bool, typer.Option("--finetune/--no-finetune", help="Train a tiny model too, which takes most of the time.")
+    ] = True,
     force: options.Force = False,
 ) -> None:
-    """Walk the whole way offline, in a few seconds.
+    """Walk the whole way offline, in about two minutes.
 
-    From seed tasks to formatted datasets on this machine, without a key or a network: each command once.
+    From seed tasks to a fine-tuned model on this machine, without a key, a network or a GPU: each command once.
 
     Example: alpaca quickstart
     """
@@ -31,6 +38,13 @@ def quickstart(
     began = time.monotonic()
     run, new, train = folder / "run", folder / "new.json", folder / "train.jsonl"
     made, dropped = run / "alpaca_data.json", folder / "dropped.jsonl"
+    lies = {
+        run: "the run: dataset, journal of every completion, provenance, what was refused and why",
+        new: "the distinct examples",
+        dropped: "what each dropped example repeats",
+        train: "the distinct examples as chat messages, for training",
+        train.with_suffix(".val.jsonl"): "the tenth of them that was held out",
+    }
 
     made_before = folder.is_dir() and {entry.name for entry in folder.iterdir()} <= {run.name}
     if folder.exists() and not made_before and not force:
@@ -55,14 +69,10 @@ def quickstart(
     screen.say(f"\n{screen.paint('One of the examples', 'bold')}")
     for key in ("instruction", "input", "output"):
         screen.say(f"  {key + ':':13}" + shown[key].replace("\n", "\n" + " " * 15))
+    if with_finetune:
+        lies |= _finetune(folder, 10 * num, force=force)
+
     screen.say(f"\n{screen.paint(f'Done in {screen.duration(time.monotonic() - began)}.', 'bold')}  What you have:")
-    lies = {
-        run: "the run: dataset, journal of every completion, provenance, what was refused and why",
-        new: "the distinct examples",
-        dropped: "what each dropped example repeats",
-        train: "the distinct examples as chat messages, for training",
-        train.with_suffix(".val.jsonl"): "the tenth of them that was held out",
-    }
     for path, what in lies.items():
         screen.say(f"  {path!s:{max(len(str(each)) for each in lies)}}  {what}")
     screen.say("The built-in teacher composes tasks by rule: good for trying things, not for training a model.  Next:")
@@ -75,6 +85,59 @@ def quickstart(
         "  a server of your own:       alpaca generate --num 100 --base-url http://localhost:8000/v1 --model NAME"
     )
     screen.say("  what a run does:            alpaca recipes show generate")
+    screen.say("  what a fine-tuning takes:   alpaca finetune 7b_fsdp --model DIR --data FILE --plan")
+
+
+def _finetune(folder: Path, num: int, *, force: bool) -> dict[Path, str]:
+    """Train a tiny model on a practice set, and ask it what it has not seen; returns what lies where.
+
+    The numbers are told as they come; a machine that rounds otherwise gets others.
+    """
+    from collections import Counter
+
+    from alpaca_cli.data.files import write_text
+    from alpaca_cli.data.jsonl import dumps
+    from alpaca_cli.finetune.exactmatch import num_exact
+    from alpaca_cli.finetune.run import RECIPE
+    from alpaca_cli.finetune.tinymodel import make_tiny_model
+    from alpaca_cli.format.template import alpaca_template
+    from alpaca_cli.rehearsal.practice import practice
+
+    data, questions, base, tuned = (folder / name for name in ("practice.jsonl", "questions.jsonl", "base", "tuned"))
+    lies = {
+        data: "examples of two simple kinds, for practice",
+        questions: "more of them, which the model was not shown",
+        base: "the tiny base model",
+        tuned: "the fine-tuning: plan, curve, checkpoint, and the model",
+    }
+    _step(4, "make a tiny base model, which knows nothing")
+    made = practice(list(KINDS), num, NUM_ASKED)
+    asked = [example for examples in made.asked.values() for example in examples]
+    for path, examples in ((data, made.train), (questions, asked)):
+        write_text(path, "".join(dumps(example.as_dict()) + "\n" for example in examples))
+    template = alpaca_template()
+    texts = (template.render(example) + example.output for example in made.train)
+    num_parameters = make_tiny_model(texts, base)
+    screen.say(
+        f"  {num_parameters:,} weights drawn at random, and a tokenizer trained on the data.  It has all to learn,"
+    )
+    screen.say(
+        f"  and a hundred kinds of task are too many for a minute: {num:,} examples of two kinds are its practice."
+    )
+
+    _step(5, "fine-tune it, on two processes that share the model as GPUs do")
+    if force and (tuned / RECIPE).exists():
+        shutil.rmtree(tuned)
+    _shell("finetune", "tiny_cpu", "--model", base, "--data", data, "--out", tuned)
+    finetune.finetune("tiny_cpu", model=base, data=data, out=tuned)
+
+    _step(6, f"ask it {NUM_ASKED} questions of each kind that it has not seen, and compare word for word")
+    screen.say(f"  {'':24}{'before':>8}{'after':>8}{'always the same answer, at best':>34}")
+    for family, examples in made.asked.items():
+        before, after = (num_exact(model, examples, template) for model in (base, tuned / "model"))
+        ((_, constant),) = Counter(example.output for example in examples).most_common(1)
+        screen.say(f"  {KINDS[family]:24}{before:8}{after:8}{constant:34}")
+    return lies
 
 
 def _step(number: int, what: str) -> None:

@@ -3,30 +3,51 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from conftest import Outcome
 
 Alpaca = Callable[..., Outcome]
 
 
-def test_quickstart_makes_everything_it_names(alpaca: Alpaca) -> None:
-    run = alpaca("quickstart", "a b")
+@pytest.mark.timeout(300)
+def test_the_whole_way_makes_everything_it_names(alpaca: Alpaca) -> None:
+    """With a tenth of the examples, from which a model learns next to nothing."""
+    run = alpaca("quickstart", "a b", "--num", 20)
 
     made = [Path(line) for line in run.out.splitlines()]
     rows = json.loads(Path("a b/run/alpaca_data.json").read_text())
-    assert run.code == 0
-    assert made == [Path("a b/run/alpaca_data.json"), Path("a b/new.json"), Path("a b/train.jsonl")]
-    assert all(path.is_file() for path in made)
-    assert len({row["instruction"] for row in rows}) == len(rows) == 200
-    assert Path("a b/train.val.jsonl").is_file()
-    assert "What you have" in run.err
+    assert run.code == 0, run.err
+    assert made == [Path("a b", name) for name in ("run/alpaca_data.json", "new.json", "train.jsonl", "tuned/model")]
+    assert all(path.exists() for path in made)
+    assert len({row["instruction"] for row in rows}) == len(rows) == 20
+    named = re.findall(r"^  (a b/\S+)  ", run.err.partition("What you have")[2], re.MULTILINE)
+    assert set(map(Path, named)) == {path for path in Path("a b").iterdir() if path.suffix != ".lock"}
+
+    practice, questions = (
+        [json.loads(line) for line in Path(f"a b/{name}.jsonl").read_text().splitlines()]
+        for name in ("practice", "questions")
+    )
+    assert (len(practice), len(questions)) == (200, 120)
+    assert not [row for row in questions if row in practice]
+    report = json.loads(Path("a b/tuned/report.json").read_text())
+    told = re.findall(r"^held-out loss (\S+) after step", run.err, re.MULTILINE)
+    losses = report["held_out_loss"]
+    assert [f"{losses['before']:.4f}", f"{losses['after']:.4f}"] == told
+    assert losses["after"] < 0.5 * losses["before"]
+    counts = dict(re.findall(r"^  (subject of a message|date as YYYY-MM-DD) +([\d ]+)$", run.err, re.MULTILINE))
+    assert [counts[kind].split()[0] for kind in counts] == ["0", "0"]
+    assert [len(numbers.split()) for numbers in counts.values()] == [3, 3]
 
 
 def test_the_commands_that_it_shows_do_the_same_when_pasted(alpaca: Alpaca) -> None:
-    shown = alpaca("quickstart", "first").err
+    shown = alpaca("quickstart", "first", "--no-finetune").err
+    assert "finetune tiny_cpu" not in shown
     before = {path.relative_to("first"): path.read_bytes() for path in Path("first").rglob("*.json*")}
     for line in shown.splitlines():
         if line.startswith("$ alpaca "):
@@ -47,4 +68,4 @@ def test_what_lies_there_is_not_overwritten_unasked(alpaca: Alpaca) -> None:
     assert "there is something here already" in refused.err
     assert [path.name for path in Path("mine").iterdir()] == ["new.json"]
     assert Path("mine/new.json").read_text() == "precious"
-    assert alpaca("quickstart", "mine", "--force").code == 0
+    assert alpaca("quickstart", "mine", "--no-finetune", "--force").code == 0
