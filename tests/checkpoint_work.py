@@ -18,8 +18,8 @@ from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tenso
 
 import ranks
 from alpaca_cli.errors import AlpacaError
-from alpaca_cli.finetune import manifest
-from alpaca_cli.finetune.checkpoint import Checkpoints
+from alpaca_cli.finetune.save import manifest
+from alpaca_cli.finetune.save.checkpoint import Checkpoints
 
 SHAPES = {"even": (8, 3), "uneven": (5, 2), "fewer": (1, 7), "bias": (9,)}
 

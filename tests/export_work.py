@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 import ranks
 from alpaca_cli.errors import AlpacaError
-from alpaca_cli.finetune.export import Weight, export
+from alpaca_cli.finetune.save.export import Weight, export
 
 
 def sharded(base: Path) -> PreTrainedModel:

@@ -17,13 +17,13 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 sys.path.insert(0, str(Path(__file__).parent))
 import ranks
-from alpaca_cli.finetune.architecture import read_architecture
-from alpaca_cli.finetune.assembly import assemble
-from alpaca_cli.finetune.batches import Batches
-from alpaca_cli.finetune.learner import place
-from alpaca_cli.finetune.memory import Load, device_memory
-from alpaca_cli.finetune.optimizer import AdamW
-from alpaca_cli.finetune.shard import local, trained
+from alpaca_cli.finetune.plan.architecture import read_architecture
+from alpaca_cli.finetune.plan.memory import Load, device_memory
+from alpaca_cli.finetune.step.assembly import assemble
+from alpaca_cli.finetune.step.batches import Batches
+from alpaca_cli.finetune.step.learner import place
+from alpaca_cli.finetune.step.optimizer import AdamW
+from alpaca_cli.finetune.step.shard import local, trained
 from alpaca_cli.recipe.finetune import FinetuneRecipe
 from token_sets import VOCAB, token_set
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from alpaca_cli.finetune.tokens import TokenFacts, TokenSet
+from alpaca_cli.finetune.tokens.token_set import TokenFacts, TokenSet
 
 _LLAMA: dict[str, Any] = {
     "model_type": "llama", "hidden_size": 4096, "intermediate_size": 11008, "num_attention_heads": 32,

@@ -15,11 +15,11 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 sys.path.insert(0, str(Path(__file__).parent))
 import ranks
-from alpaca_cli.finetune.assembly import assemble
-from alpaca_cli.finetune.batches import Batches
-from alpaca_cli.finetune.learner import place
-from alpaca_cli.finetune.optimizer import AdamW, learning_rate
-from alpaca_cli.finetune.shard import trained, whole
+from alpaca_cli.finetune.step.assembly import assemble
+from alpaca_cli.finetune.step.batches import Batches
+from alpaca_cli.finetune.step.learner import place
+from alpaca_cli.finetune.step.optimizer import AdamW, learning_rate
+from alpaca_cli.finetune.step.shard import trained, whole
 from alpaca_cli.recipe.finetune import FinetuneRecipe
 from token_sets import VOCAB, token_set
 

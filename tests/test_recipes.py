@@ -13,10 +13,10 @@ import yaml
 from alpaca_cli import yamlfile
 from alpaca_cli.data.shipped import find, recipe_names
 from alpaca_cli.errors import UsageError
-from alpaca_cli.finetune.architecture import describe
-from alpaca_cli.finetune.gpus import named_gpus
-from alpaca_cli.finetune.memory import GIB
-from alpaca_cli.finetune.plan import Plan, make_plan
+from alpaca_cli.finetune.plan.architecture import describe
+from alpaca_cli.finetune.plan.gpus import named_gpus
+from alpaca_cli.finetune.plan.memory import GIB
+from alpaca_cli.finetune.plan.plan import Plan, make_plan
 from alpaca_cli.format.template import alpaca_template, load_template
 from alpaca_cli.generate.inputs import load_inputs
 from alpaca_cli.generate.prompt import Request

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
-from alpaca_cli.finetune.batches import Batches
-from alpaca_cli.finetune.tokens import TokenFacts, TokenSet
+from alpaca_cli.finetune.step.batches import Batches
+from alpaca_cli.finetune.tokens.token_set import TokenFacts, TokenSet
 from alpaca_cli.recipe.finetune import BatchSettings, TrainSettings
 
 VOCAB = 300

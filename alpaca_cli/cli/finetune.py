@@ -13,8 +13,8 @@ from alpaca_cli.errors import AlpacaError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from alpaca_cli.finetune.launch.place import Place
     from alpaca_cli.finetune.metrics import Record
-    from alpaca_cli.finetune.place import Place
     from alpaca_cli.finetune.run import Prepared
     from alpaca_cli.recipe.finetune import FinetuneRecipe
     from alpaca_cli.yamlfile import Document
@@ -85,9 +85,9 @@ def finetune(
     import os
 
     from alpaca_cli import yamlfile
-    from alpaca_cli.finetune.place import find_place, given_place
+    from alpaca_cli.finetune.launch.place import find_place, given_place
+    from alpaca_cli.finetune.launch.tracker_names import check_trackers
     from alpaca_cli.finetune.run import with_paths
-    from alpaca_cli.finetune.tracker_names import check_trackers
     from alpaca_cli.recipe.finetune import FinetuneRecipe
     from alpaca_cli.recipe.load import check, find_recipe
 
@@ -157,8 +157,8 @@ def finetune_worker(run: Annotated[Path, typer.Argument(metavar="RUN", help="Run
     """
     import os
 
-    from alpaca_cli.finetune.place import find_place
-    from alpaca_cli.finetune.watch import redirect
+    from alpaca_cli.finetune.launch.place import find_place
+    from alpaca_cli.finetune.launch.watch import redirect
 
     place = find_place(os.environ)
     redirect(run, place.rank)
@@ -175,7 +175,7 @@ def finetune_worker(run: Annotated[Path, typer.Argument(metavar="RUN", help="Run
 
 def _plan(recipe: FinetuneRecipe, out: Path, gpu: str | None, *, json: bool) -> None:
     from alpaca_cli.cli import finetune_plan
-    from alpaca_cli.finetune.gpus import named_gpus
+    from alpaca_cli.finetune.plan.gpus import named_gpus
     from alpaca_cli.finetune.run import plan_of, read_inputs
 
     with finetune_view.View() as view:
@@ -219,9 +219,9 @@ def _train_there(prepared: Prepared, place: Place, view: finetune_view.View) -> 
     import time
     from contextlib import nullcontext
 
-    from alpaca_cli.finetune.follow import Follower
-    from alpaca_cli.finetune.interrupt import Interrupts
-    from alpaca_cli.finetune.launch import spawn
+    from alpaca_cli.finetune.launch.follow import Follower
+    from alpaca_cli.finetune.launch.interrupt import Interrupts
+    from alpaca_cli.finetune.launch.spawn import spawn
     from alpaca_cli.finetune.metrics import NAME
     from alpaca_cli.finetune.run import hold
 
@@ -258,7 +258,7 @@ def _train_here(prepared: Prepared, place: Place, view: finetune_view.View) -> N
     """Train as one of the processes that somebody else started.  The first one shows how it goes."""
     import os
 
-    from alpaca_cli.finetune.watch import redirect
+    from alpaca_cli.finetune.launch.watch import redirect
 
     folder = prepared.folder
     place.export(os.environ)
@@ -283,9 +283,9 @@ def _work(run: Path, place: Place, listener: Callable[[Record], None] | None = N
     import traceback
 
     from alpaca_cli import yamlfile
-    from alpaca_cli.finetune.failure import failure_error, reporting
+    from alpaca_cli.finetune.launch.failure import failure_error, reporting
+    from alpaca_cli.finetune.launch.watch import Watch
     from alpaca_cli.finetune.run import RECIPE
-    from alpaca_cli.finetune.watch import Watch
     from alpaca_cli.recipe.finetune import FinetuneRecipe
 
     try:

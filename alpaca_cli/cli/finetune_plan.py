@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from alpaca_cli.cli import screen
 
 if TYPE_CHECKING:
-    from alpaca_cli.finetune.plan import Plan
+    from alpaca_cli.finetune.plan.plan import Plan
 
 AGAIN = {
     "none": "nothing is computed again",

@@ -85,9 +85,9 @@ def accelerate_config(recipe: Name, set_: options.Set = None) -> None:
 
     Example: alpaca recipes accelerate-config 7b_fsdp > accelerate.yaml
     """
-    from alpaca_cli.finetune.gpus import seen_gpus
-    from alpaca_cli.finetune.launch import accelerate_yaml
-    from alpaca_cli.finetune.place import Place
+    from alpaca_cli.finetune.launch.place import Place
+    from alpaca_cli.finetune.launch.spawn import accelerate_yaml
+    from alpaca_cli.finetune.plan.gpus import seen_gpus
     from alpaca_cli.recipe.finetune import FinetuneRecipe
     from alpaca_cli.recipe.load import find_recipe, load
 

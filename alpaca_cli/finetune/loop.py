@@ -16,12 +16,12 @@ import torch
 import torch.distributed as dist
 
 from alpaca_cli.errors import TrainingError
-from alpaca_cli.finetune.assembly import Assembly
-from alpaca_cli.finetune.batches import Batches, Pack, Step
-from alpaca_cli.finetune.learner import Placed, place
 from alpaca_cli.finetune.metrics import Metrics
-from alpaca_cli.finetune.optimizer import AdamW, learning_rate
-from alpaca_cli.finetune.shard import give_back
+from alpaca_cli.finetune.step.assembly import Assembly
+from alpaca_cli.finetune.step.batches import Batches, Pack, Step
+from alpaca_cli.finetune.step.learner import Placed, place
+from alpaca_cli.finetune.step.optimizer import AdamW, learning_rate
+from alpaca_cli.finetune.step.shard import give_back
 from alpaca_cli.recipe.finetune import FinetuneRecipe
 
 

@@ -21,12 +21,12 @@ from alpaca_cli.data.files import nearest_name, write_text
 from alpaca_cli.data.jsonl import dumps
 from alpaca_cli.data.shipped import find
 from alpaca_cli.errors import Problem, UsageError
-from alpaca_cli.finetune.architecture import Architecture, read_architecture
-from alpaca_cli.finetune.chat_template import chat_template
-from alpaca_cli.finetune.gpus import Gpu
-from alpaca_cli.finetune.plan import Plan, make_plan
-from alpaca_cli.finetune.tokenizer import Tokenizer, open_tokenizer
-from alpaca_cli.finetune.tokens import TokenSet, make_tokens
+from alpaca_cli.finetune.plan.architecture import Architecture, read_architecture
+from alpaca_cli.finetune.plan.gpus import Gpu
+from alpaca_cli.finetune.plan.plan import Plan, make_plan
+from alpaca_cli.finetune.tokens.chat_template import chat_template
+from alpaca_cli.finetune.tokens.token_set import TokenSet, make_tokens
+from alpaca_cli.finetune.tokens.tokenizer import Tokenizer, open_tokenizer
 from alpaca_cli.format.template import Template, load_template
 from alpaca_cli.recipe.difference import changed
 from alpaca_cli.recipe.finetune import FinetuneRecipe

@@ -17,22 +17,22 @@ from alpaca_cli import yamlfile
 from alpaca_cli.data.files import write_text
 from alpaca_cli.data.jsonl import dumps
 from alpaca_cli.errors import AlpacaError, UsageError
-from alpaca_cli.finetune.assembly import assemble
-from alpaca_cli.finetune.batches import Batches, Ints, Step
-from alpaca_cli.finetune.checkpoint import Checkpoints
-from alpaca_cli.finetune.export import export
-from alpaca_cli.finetune.gpus import seen_gpus
+from alpaca_cli.finetune.launch.place import Place
+from alpaca_cli.finetune.launch.watch import Watch
 from alpaca_cli.finetune.loop import Loop, Surroundings
 from alpaca_cli.finetune.metrics import Metrics, Record
-from alpaca_cli.finetune.optimizer import AdamW
 from alpaca_cli.finetune.outcome import FIGURE, card_of, figure, report
-from alpaca_cli.finetune.place import Place
+from alpaca_cli.finetune.plan.gpus import seen_gpus
 from alpaca_cli.finetune.run import RECIPE, REPORT, TOKENIZER, read_inputs
-from alpaca_cli.finetune.selfcheck import check_loss
-from alpaca_cli.finetune.shard import DTYPES, trained
-from alpaca_cli.finetune.tokens import split
+from alpaca_cli.finetune.save.checkpoint import Checkpoints
+from alpaca_cli.finetune.save.export import export
+from alpaca_cli.finetune.step.assembly import assemble
+from alpaca_cli.finetune.step.batches import Batches, Ints, Step
+from alpaca_cli.finetune.step.optimizer import AdamW
+from alpaca_cli.finetune.step.selfcheck import check_loss
+from alpaca_cli.finetune.step.shard import DTYPES, trained
+from alpaca_cli.finetune.tokens.token_set import split
 from alpaca_cli.finetune.trackers import start as start_trackers
-from alpaca_cli.finetune.watch import Watch
 from alpaca_cli.recipe.finetune import FinetuneRecipe
 
 MODEL = "model"

@@ -18,8 +18,8 @@ from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
 from tokenizers.models import BPE
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from alpaca_cli.finetune import launch
-from alpaca_cli.finetune.heartbeat import read_heartbeats
+from alpaca_cli.finetune.launch import spawn as launch
+from alpaca_cli.finetune.launch.heartbeat import read_heartbeats
 from conftest import ROOT, Outcome
 
 STAND_IN = ROOT / "tests" / "finetune" / "stand_in"
@@ -76,7 +76,7 @@ def started() -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
     def start(*words: object, **environment: str) -> subprocess.Popen[str]:
         code = (
-            "import sys; from alpaca_cli.finetune import launch; launch.LAUNCHER = 'quick_launcher';"
+            "import sys; from alpaca_cli.finetune.launch import spawn as launch; launch.LAUNCHER = 'quick_launcher';"
             "from alpaca_cli.cli.app import main; sys.exit(main(sys.argv[1:]))"
         )
         command = [sys.executable, "-c", code, *map(str, words)]

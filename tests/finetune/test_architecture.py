@@ -15,8 +15,8 @@ from safetensors.torch import save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from alpaca_cli.errors import AlpacaError, DataError, UsageError
-from alpaca_cli.finetune.architecture import describe, read_architecture
-from alpaca_cli.finetune.weightfiles import read_header
+from alpaca_cli.finetune.plan.architecture import describe, read_architecture
+from alpaca_cli.finetune.plan.weightfiles import read_header
 from published_models import CONFIGS, NUM_PARAMETERS
 
 TINY: dict[str, Any] = {

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DistributedSampler
 
-from alpaca_cli.finetune.batches import ALONE, Pack, count_steps, spread
-from alpaca_cli.finetune.tokens import TokenSet
+from alpaca_cli.finetune.step.batches import ALONE, Pack, count_steps, spread
+from alpaca_cli.finetune.tokens.token_set import TokenSet
 from alpaca_cli.recipe.finetune import BatchSettings, TrainSettings
 from token_sets import batches, token_set
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from alpaca_cli.data.example import Example
 from alpaca_cli.errors import UsageError
-from alpaca_cli.finetune.chat_template import chat_template, render_chat
-from alpaca_cli.finetune.tokenizer import Tokenizer, open_tokenizer
+from alpaca_cli.finetune.tokens.chat_template import chat_template, render_chat
+from alpaca_cli.finetune.tokens.tokenizer import Tokenizer, open_tokenizer
 from alpaca_cli.format.template import Template, alpaca_template
 from finetune.tokenizer_folders import byte_level, generic, sentencepiece_folder
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from alpaca_cli.finetune.staging import Staging
+from alpaca_cli.finetune.save.staging import Staging
 
 TESTS = Path(__file__).resolve().parent.parent
 AGAIN = "then run the same command again: it goes on from the newest complete checkpoint"

@@ -25,7 +25,7 @@ from transformers import (
 )
 
 from alpaca_cli.errors import IntegrityError, TrainingError
-from alpaca_cli.finetune.shardfile import ShardFile
+from alpaca_cli.finetune.save.shardfile import ShardFile
 
 TESTS = Path(__file__).resolve().parent.parent
 WORDS = ["<unk>", "<s>", "</s>", *(f"w{number}" for number in range(60))]

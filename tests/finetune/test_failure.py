@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from alpaca_cli.errors import AlpacaError, DataError, IntegrityError, TrainingError
-from alpaca_cli.finetune.failure import failure_error, failure_of, first_failure, reporting, write_failure
-from alpaca_cli.finetune.heartbeat import heartbeat_of, read_heartbeats, write_heartbeat
+from alpaca_cli.finetune.launch.failure import failure_error, failure_of, first_failure, reporting, write_failure
+from alpaca_cli.finetune.launch.heartbeat import heartbeat_of, read_heartbeats, write_heartbeat
 
 
 def die(run: Path, rank: int, *, pid: int = 2**22, seen: float = 0.0, phase: str = "training") -> None:

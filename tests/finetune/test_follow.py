@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alpaca_cli.finetune.follow import Follower
+from alpaca_cli.finetune.launch.follow import Follower
 from alpaca_cli.finetune.metrics import Metrics
 
 

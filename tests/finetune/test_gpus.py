@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alpaca_cli.errors import UsageError
-from alpaca_cli.finetune import gpus
-from alpaca_cli.finetune.gpus import NAMED, named_gpus, seen_gpus, visible_devices
+from alpaca_cli.finetune.plan import gpus
+from alpaca_cli.finetune.plan.gpus import NAMED, named_gpus, seen_gpus, visible_devices
 
 
 def test_gpus_are_named_with_and_without_a_count() -> None:

@@ -19,11 +19,11 @@ import yaml
 
 from alpaca_cli import yamlfile
 from alpaca_cli.errors import AlpacaError, DataError, TrainingError, UsageError
-from alpaca_cli.finetune import launch
-from alpaca_cli.finetune.failure import write_failure
-from alpaca_cli.finetune.heartbeat import read_heartbeats
-from alpaca_cli.finetune.launch import Workers, accelerate_yaml, spawn
-from alpaca_cli.finetune.place import Place
+from alpaca_cli.finetune.launch import spawn as launch
+from alpaca_cli.finetune.launch.failure import write_failure
+from alpaca_cli.finetune.launch.heartbeat import read_heartbeats
+from alpaca_cli.finetune.launch.place import Place
+from alpaca_cli.finetune.launch.spawn import Workers, accelerate_yaml, spawn
 from alpaca_cli.finetune.run import RECIPE
 from alpaca_cli.recipe.finetune import FinetuneRecipe
 
@@ -166,8 +166,8 @@ PARENT = """
 import sys, time
 from pathlib import Path
 from alpaca_cli import yamlfile
-from alpaca_cli.finetune import launch
-from alpaca_cli.finetune.place import Place
+from alpaca_cli.finetune.launch import spawn as launch
+from alpaca_cli.finetune.launch.place import Place
 from alpaca_cli.recipe.finetune import FinetuneRecipe
 launch.LAUNCHER = "quick_launcher"
 run = Path(sys.argv[1])

@@ -9,8 +9,8 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, OPTConfig, Qwen2Config, Qwen3Config
 
 from alpaca_cli.errors import UsageError
-from alpaca_cli.finetune import attention
-from alpaca_cli.finetune.learner import Learner, place
+from alpaca_cli.finetune.step import attention
+from alpaca_cli.finetune.step.learner import Learner, place
 from token_sets import VOCAB, batches, plain_loss, token_set
 
 TOKENS = token_set(24)

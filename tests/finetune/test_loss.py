@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy as reference
 
-from alpaca_cli.finetune.loss import cross_entropy
+from alpaca_cli.finetune.step.loss import cross_entropy
 
 
 def made(rows: int, width: int, vocab: int, dtype: torch.dtype, seed: int) -> tuple[torch.Tensor, ...]:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from alpaca_cli.data.files import sha256
 from alpaca_cli.errors import IntegrityError
-from alpaca_cli.finetune.manifest import File, complete, folder_name, newest, read, remove, seal, sweep
+from alpaca_cli.finetune.save.manifest import File, complete, folder_name, newest, read, remove, seal, sweep
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -138,6 +138,6 @@ def test_what_a_kill_left_is_swept_and_nothing_else(tmp_path: Path) -> None:
 
 
 def test_it_is_read_without_torch() -> None:
-    code = "import sys, alpaca_cli.finetune.manifest; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    code = "import sys, alpaca_cli.finetune.save.manifest; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False).returncode == 0

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alpaca_cli.finetune.architecture import Architecture, describe
-from alpaca_cli.finetune.memory import Load, adapter_parameters, device_memory, state_bytes
+from alpaca_cli.finetune.plan.architecture import Architecture, describe
+from alpaca_cli.finetune.plan.memory import Load, adapter_parameters, device_memory, state_bytes
 from alpaca_cli.recipe.finetune import FinetuneRecipe
 from memory_work import CASES
 from published_models import CONFIGS

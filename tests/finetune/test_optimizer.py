@@ -13,7 +13,7 @@ import pytest
 import torch
 from transformers import get_cosine_schedule_with_warmup, get_linear_schedule_with_warmup
 
-from alpaca_cli.finetune.optimizer import learning_rate, round_stochastically, warmup_steps
+from alpaca_cli.finetune.step.optimizer import learning_rate, round_stochastically, warmup_steps
 from alpaca_cli.recipe.finetune import TrainSettings
 
 

@@ -7,8 +7,8 @@ import doctest
 import pytest
 
 from alpaca_cli.errors import UsageError
-from alpaca_cli.finetune import place as place_module
-from alpaca_cli.finetune.place import Place, check_meeting, find_place, given_place
+from alpaca_cli.finetune.launch import place as place_module
+from alpaca_cli.finetune.launch.place import Place, check_meeting, find_place, given_place
 
 TORCHRUN = {
     "RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "4", "GROUP_RANK": "1",

@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 
 from alpaca_cli.cli.finetune_plan import plan_text, show
 from alpaca_cli.errors import UsageError
-from alpaca_cli.finetune import plan as plan_module
-from alpaca_cli.finetune.architecture import Architecture, describe
-from alpaca_cli.finetune.batches import Batches
-from alpaca_cli.finetune.gpus import Gpu, named_gpus
-from alpaca_cli.finetune.host import free_disk
-from alpaca_cli.finetune.plan import Plan, make_plan
-from alpaca_cli.finetune.steps import count
-from alpaca_cli.finetune.tokens import TokenSet
+from alpaca_cli.finetune.plan import plan as plan_module
+from alpaca_cli.finetune.plan.architecture import Architecture, describe
+from alpaca_cli.finetune.plan.gpus import Gpu, named_gpus
+from alpaca_cli.finetune.plan.host import free_disk
+from alpaca_cli.finetune.plan.plan import Plan, make_plan
+from alpaca_cli.finetune.plan.steps import count
+from alpaca_cli.finetune.step.batches import Batches
+from alpaca_cli.finetune.tokens.token_set import TokenSet
 from alpaca_cli.recipe.finetune import FinetuneRecipe
 from conftest import ROOT
 from published_models import CONFIGS, alpaca_tokens, tokens_of
@@ -277,7 +277,7 @@ def test_the_share_of_real_tokens_in_the_originals_batches_is_counted() -> None:
 
 def test_planning_imports_no_torch() -> None:
     code = (
-        "import sys, alpaca_cli.finetune.plan, alpaca_cli.cli.finetune_plan;"
+        "import sys, alpaca_cli.finetune.plan.plan, alpaca_cli.cli.finetune_plan;"
         "assert not {'torch', 'transformers', 'accelerate'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from alpaca_cli.finetune.place import free_port
+from alpaca_cli.finetune.launch.place import free_port
 from tiny_base import make_base, make_data
 
 RECIPE = """\

@@ -14,10 +14,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM, 
 
 from alpaca_cli.data.example import Example
 from alpaca_cli.data.files import sha256
-from alpaca_cli.finetune.architecture import read_architecture
 from alpaca_cli.finetune.exactmatch import MAX_TOKENS, answers, num_exact
+from alpaca_cli.finetune.plan.architecture import read_architecture
 from alpaca_cli.finetune.tinymodel import VOCAB, make_tiny_model
-from alpaca_cli.finetune.tokenizer import open_tokenizer
+from alpaca_cli.finetune.tokens.tokenizer import open_tokenizer
 from alpaca_cli.format.template import alpaca_template
 from alpaca_cli.rehearsal.practice import practice
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from alpaca_cli.errors import AlpacaError, DataError, UsageError
-from alpaca_cli.finetune.tokenizer import Tokenizer, open_tokenizer
+from alpaca_cli.finetune.tokens.tokenizer import Tokenizer, open_tokenizer
 from finetune.tokenizer_folders import (
     SENTENCES,
     TEXTS,
@@ -276,9 +276,9 @@ def test_neither_torch_nor_transformers_is_loaded(tmp_path: Path) -> None:
     data.write_text('{"instruction": "Add.", "output": "3"}\n')
     code = (
         "import sys; from pathlib import Path\n"
-        "from alpaca_cli.finetune.chat_template import chat_template\n"
-        "from alpaca_cli.finetune.tokenizer import open_tokenizer\n"
-        "from alpaca_cli.finetune.tokens import make_tokens\n"
+        "from alpaca_cli.finetune.tokens.chat_template import chat_template\n"
+        "from alpaca_cli.finetune.tokens.tokenizer import open_tokenizer\n"
+        "from alpaca_cli.finetune.tokens.token_set import make_tokens\n"
         "from alpaca_cli.format.template import alpaca_template\n"
         "from alpaca_cli.recipe.finetune import DataSettings\n"
         "tokenizer = open_tokenizer(Path(sys.argv[1]), 'add')\n"

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from alpaca_cli.data.example import Example
 from alpaca_cli.errors import DataError, IntegrityError, UsageError
-from alpaca_cli.finetune.tokenizer import Tokenizer, open_tokenizer
-from alpaca_cli.finetune.tokens import TokenSet, make_tokens, open_tokens, split
+from alpaca_cli.finetune.tokens.token_set import TokenSet, make_tokens, open_tokens, split
+from alpaca_cli.finetune.tokens.tokenizer import Tokenizer, open_tokenizer
 from alpaca_cli.format.convert import convert
 from alpaca_cli.format.template import Template, alpaca_template
 from alpaca_cli.recipe.finetune import DataSettings
@@ -263,8 +263,8 @@ def test_of_two_processes_one_works(tmp_path: Path) -> None:
     data = written(tmp_path / "data.jsonl", EXAMPLES * 2000)
     code = (
         "import sys; from pathlib import Path\n"
-        "from alpaca_cli.finetune.tokenizer import open_tokenizer\n"
-        "from alpaca_cli.finetune.tokens import make_tokens\n"
+        "from alpaca_cli.finetune.tokens.tokenizer import open_tokenizer\n"
+        "from alpaca_cli.finetune.tokens.token_set import make_tokens\n"
         "from alpaca_cli.format.template import alpaca_template\n"
         "from alpaca_cli.recipe.finetune import DataSettings\n"
         "model, data = map(Path, sys.argv[1:])\n"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from alpaca_cli.errors import UsageError
-from alpaca_cli.finetune.tracker_names import PACKAGES, check_trackers
+from alpaca_cli.finetune.launch.tracker_names import PACKAGES, check_trackers
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -54,7 +54,7 @@ from pathlib import Path
 import torch.distributed as dist
 from alpaca_cli.errors import UsageError
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS
-from alpaca_cli.finetune.tracker_names import PACKAGES
+from alpaca_cli.finetune.launch.tracker_names import PACKAGES
 from alpaca_cli.finetune.trackers import Trackers, start
 from alpaca_cli.recipe.finetune import FinetuneRecipe
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from alpaca_cli.finetune.unwritten import refuse_unseen, unwritten
+from alpaca_cli.finetune.save.unwritten import refuse_unseen, unwritten
 
 AGAIN = "then run the same command again: it goes on from the newest complete checkpoint"
 

@@ -71,7 +71,7 @@ def fail(how: str, sign: Path, step: int) -> None:
 
 
 if sys.orig_argv[1:4] == ["-m", "alpaca_cli", "finetune-worker"]:
-    from alpaca_cli.finetune import watch
+    from alpaca_cli.finetune.launch import watch
 
     watch.EVERY_S = 0.1
 
