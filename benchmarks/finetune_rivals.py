@@ -5,7 +5,7 @@
 `trainer`: transformers' Trainer as in Stanford's train.py: micro-batches of 4, padded to the longest.  `trl`: TRL's
 SFTTrainer with packing to 512 tokens, loss on the response alone; its step holds as many packs as 128 examples fill on
 average, which is another recipe, so that only its rate compares.
-Prints one JSON object: examples and positions a step, how many of these are tokens of examples, and seconds of each step.
+Prints one JSON object: examples and positions a step, how many of these are real tokens, and seconds of each step.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ class Clock(TrainerCallback):  # type: ignore[misc]
     def __init__(self) -> None:
         self.seconds: list[float] = []
 
-    def on_step_begin(self, *given: Any, **named: Any) -> None:
+    def on_step_begin(self, *_: Any, **__: Any) -> None:
         self._began = time.monotonic()
 
-    def on_step_end(self, *given: Any, **named: Any) -> None:
+    def on_step_end(self, *_: Any, **__: Any) -> None:
         self.seconds.append(time.monotonic() - self._began)
 
 
