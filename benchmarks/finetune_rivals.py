@@ -26,7 +26,7 @@ from alpaca_cli.format.template import alpaca_template
 PER_STEP, AT_ONCE, LONGEST = 128, 4, 512
 
 
-class Clock(TrainerCallback):  # type: ignore[misc]
+class Clock(TrainerCallback):
     """Seconds of each step."""
 
     def __init__(self) -> None:
@@ -80,7 +80,7 @@ def trainer(model: Path, data: Path, steps: int, out: str) -> dict[str, Any]:
     told = arguments(steps, out, AT_ONCE) | {"gradient_accumulation_steps": PER_STEP // AT_ONCE}
     clock = Clock()
     causal = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
-    Trainer(causal, TrainingArguments(**told), data_collator=padded, train_dataset=rows, callbacks=[clock]).train()  # type: ignore[arg-type]
+    Trainer(causal, TrainingArguments(**told), data_collator=padded, train_dataset=rows, callbacks=[clock]).train()
     per_step = counted["calls"] * AT_ONCE / PER_STEP
     return {
         "examples": PER_STEP,
