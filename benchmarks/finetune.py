@@ -4,10 +4,11 @@
 
 The same LLaMA with random weights, the same examples, fp32, one process of `--threads` threads, one after another; of
 128 examples a step, the first step left out (it warms up).  Ours is the whole command, its rate from its own
-metrics.jsonl.  Trainer is transformers' own as Stanford's train.py uses it: padded, four at once.  TRL's SFTTrainer packs to
-512 tokens; it is measured where `--trl` names a folder into which it was installed:
+metrics.jsonl.  Trainer is transformers' own as Stanford's train.py uses it: padded, four at once.  TRL's SFTTrainer
+packs to 512 tokens; it is measured where `--trl` names a folder into which it was installed:
 
-    pip install --no-deps --target FOLDER trl datasets dill multiprocess xxhash pandas python-dateutil pytz tzdata fsspec
+    pip install --no-deps --target FOLDER trl datasets dill multiprocess xxhash pandas python-dateutil pytz tzdata \\
+        fsspec
 
 Without `--data`, the rehearsal's tasks of all families, 2,000 of them.  Rates depend on the machine; their ratios less.
 """
@@ -127,7 +128,8 @@ def main() -> None:
     arguments = parser.parse_args()
     versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "accelerate"))
     print(
-        f"{datetime.date.today()}: {os.cpu_count()} cores, {arguments.threads} used, Python {platform.python_version()}, {versions}"
+        f"{datetime.date.today()}: {os.cpu_count()} cores, {arguments.threads} used, "
+        f"Python {platform.python_version()}, {versions}"
     )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -144,11 +146,12 @@ def main() -> None:
                 ways["TRL, packed to 512 tokens"] = rival("trl", *told, arguments.trl)
             print(f"\n## {size}: {count:,} parameters, {len(examples):,} examples\n")
             print(
-                "| | s a step | examples/s | ours / it | positions a step | of them real tokens |\n|---|---|---|---|---|---|"
+                "| | s a step | examples/s | ours / it | positions a step | of them real tokens |\n"
+                "|---|---|---|---|---|---|"
             )
             rates = {way: each["examples"] / statistics.median(each["seconds"][1:]) for way, each in ways.items()}
             for way, each in ways.items():
-                # Shared, a preamble is one position for many tokens: there is no filling either.
+                # Ours leaves out the last token of each, which predicts nothing; and a shared preamble is one for many.
                 real = min(1.0, each["real"] / each["positions"])
                 print(
                     f"| {way} | {statistics.median(each['seconds'][1:]):.2f} | {rates[way]:.1f} | "

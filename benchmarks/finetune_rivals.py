@@ -5,7 +5,7 @@
 `trainer`: transformers' Trainer as in Stanford's train.py: micro-batches of 4, padded to the longest.  `trl`: TRL's
 SFTTrainer with packing to 512 tokens, loss on the response alone; its step holds as many packs as 128 examples fill on
 average, which is another recipe, so that only its rate compares.
-Prints one JSON object: examples and positions a step, how many of these are tokens of examples, and seconds of each step.
+Prints one JSON object: examples and positions a step, how many of these are real tokens, and seconds of each step.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from alpaca_cli.format.template import alpaca_template
 PER_STEP, AT_ONCE, LONGEST = 128, 4, 512
 
 
-class Clock(TrainerCallback):  # type: ignore[misc]
+class Clock(TrainerCallback):
     """Seconds of each step."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
 
-    def on_step_begin(self, *given: Any, **named: Any) -> None:
+    def on_step_begin(self, *_: Any, **__: Any) -> None:
         self._began = time.monotonic()
 
-    def on_step_end(self, *given: Any, **named: Any) -> None:
+    def on_step_end(self, *_: Any, **__: Any) -> None:
         self.seconds.append(time.monotonic() - self._began)
 
 
@@ -80,7 +80,7 @@ def trainer(model: Path, data: Path, steps: int, out: str) -> dict[str, Any]:
     told = arguments(steps, out, AT_ONCE) | {"gradient_accumulation_steps": PER_STEP // AT_ONCE}
     clock = Clock()
     causal = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
-    Trainer(causal, TrainingArguments(**told), data_collator=padded, train_dataset=rows, callbacks=[clock]).train()  # type: ignore[arg-type]
+    Trainer(causal, TrainingArguments(**told), data_collator=padded, train_dataset=rows, callbacks=[clock]).train()
     per_step = counted["calls"] * AT_ONCE / PER_STEP
     return {
         "examples": PER_STEP,
