@@ -39,15 +39,15 @@ import torch.distributed as dist
 
 from alpaca_cli.data.example import Example
 from alpaca_cli.finetune import assembly
-from alpaca_cli.finetune.architecture import describe
-from alpaca_cli.finetune.batches import Batches
-from alpaca_cli.finetune.gpus import seen_gpus
 from alpaca_cli.finetune.loop import Loop, Surroundings, peak_memory
 from alpaca_cli.finetune.metrics import NAME, Metrics, read_metrics
-from alpaca_cli.finetune.optimizer import AdamW
-from alpaca_cli.finetune.plan import make_plan
-from alpaca_cli.finetune.shard import local, trained
-from alpaca_cli.finetune.tokens import TokenFacts, TokenSet
+from alpaca_cli.finetune.plan.architecture import describe
+from alpaca_cli.finetune.plan.gpus import seen_gpus
+from alpaca_cli.finetune.plan.plan import make_plan
+from alpaca_cli.finetune.step.batches import Batches
+from alpaca_cli.finetune.step.optimizer import AdamW
+from alpaca_cli.finetune.step.shard import local, trained
+from alpaca_cli.finetune.tokens.token_set import TokenFacts, TokenSet
 from alpaca_cli.format.template import alpaca_template
 from alpaca_cli.recipe.finetune import FinetuneRecipe
 from alpaca_cli.recipe.load import find_recipe, load

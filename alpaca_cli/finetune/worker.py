@@ -123,7 +123,7 @@ class _Worker:
             rank=where.rank,
             device=device,
             metrics=metrics,
-            beat=watch.beat,
+            beat=self._beat,
             should_stop=watch.should_stop,
             drops=self._assembly.drops,
             flops_per_token=(4 if recipe.method == "lora" else 6) * self._assembly.num_parameters,
@@ -197,9 +197,17 @@ class _Worker:
         self._checkpoints.save(step, self._state(), {"tokens": self._inputs.tokens.facts.key})
         self._saving = {"step": step, "path": f"checkpoints/step-{step:06d}", "stalled_s": time.monotonic() - began}
 
+    def _beat(self, step: int, phase: str) -> None:
+        self._watch.beat(step, phase)
+        if self._checkpoints.is_written:
+            self._tell_checkpoint()
+
     def _written(self) -> None:
-        """Wait until the last checkpoint is on disk, and tell it."""
+        """Wait until the last checkpoint is on disk."""
         self._checkpoints.wait()
+        self._tell_checkpoint()
+
+    def _tell_checkpoint(self) -> None:
         if self._saving:
             self._metrics.write("checkpoint", **self._saving)
         self._saving = {}

@@ -77,6 +77,11 @@ class Checkpoints:
         self._thread = threading.Thread(target=self._write, args=(step, staged, dict(facts)), name="checkpoint")
         self._thread.start()
 
+    @property
+    def is_written(self) -> bool:
+        """Whether what was saved last is on disk under its name, as far as this process knows."""
+        return self._thread is not None and not self._thread.is_alive() and self._failure is None
+
     def wait(self) -> None:
         """Until what was saved last is on disk under its name, and the oldest are removed.
 
