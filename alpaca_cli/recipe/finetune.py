@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from alpaca_cli.yamlfile import Settings
 
 NotEmpty = Annotated[str, Field(min_length=1)]
+
+
+def _word(value: object) -> object:
+    """YAML reads the bare words on and off as true and false."""
+    return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
+
+
+Word = BeforeValidator(_word)
 
 
 class ModelSettings(Settings):
@@ -125,7 +133,7 @@ class MemorySettings(Settings):
     """`cpu`: weights, gradients and moments lie in host memory, and the optimizer works there."""
     reshard: bool = True
     """Give a layer's gathered weights back between forward and backward."""
-    shared_preamble: Literal["auto", "on", "off"] = "auto"
+    shared_preamble: Annotated[Literal["auto", "on", "off"], Word] = "auto"
     """Compute the words with which every prompt begins once for all examples of a micro-batch; `auto`: on a CPU, where
     it has been measured to be faster."""
     loss_chunk: int = Field(default=2048, ge=1)
@@ -188,7 +196,7 @@ class FinetuneRecipe(Settings):
     train: TrainSettings = TrainSettings()
     precision: PrecisionSettings = PrecisionSettings()
     memory: MemorySettings = MemorySettings()
-    compile: Literal["auto", "layers", "off"] = "auto"
+    compile: Annotated[Literal["auto", "layers", "off"], Word] = "auto"
     """Compile each layer (`layers`); `auto`: on a GPU."""
     parallel: ParallelSettings = ParallelSettings()
     checkpoint: CheckpointSettings = CheckpointSettings()
