@@ -38,12 +38,12 @@ import torch
 import torch.distributed as dist
 
 from alpaca_cli.data.example import Example
-from alpaca_cli.finetune import assembly
 from alpaca_cli.finetune.loop import Loop, Surroundings, peak_memory
 from alpaca_cli.finetune.metrics import NAME, Metrics, read_metrics
 from alpaca_cli.finetune.plan.architecture import describe
 from alpaca_cli.finetune.plan.gpus import seen_gpus
 from alpaca_cli.finetune.plan.plan import make_plan
+from alpaca_cli.finetune.step import assembly
 from alpaca_cli.finetune.step.batches import Batches
 from alpaca_cli.finetune.step.optimizer import AdamW
 from alpaca_cli.finetune.step.shard import local, trained
