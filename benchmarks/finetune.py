@@ -38,7 +38,7 @@ from alpaca_cli.rehearsal.families.registry import FAMILIES
 from alpaca_cli.rehearsal.practice import practice
 
 NUM = 2_000
-SIZES = {"tiny": (160, 2), "small": (384, 6)}
+SIZES = {"tiny": (160, 2), "small": (256, 4)}
 """Hidden size and layers."""
 
 
