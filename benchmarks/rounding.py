@@ -4,7 +4,7 @@
 
 A tiny LLaMA is trained from scratch in fp32 on one kind of task, then fine-tuned from there on another with the
 original's learning rate of 2e-5, three times: weights and moments in fp32; in bf16 rounded stochastically
-(`precision.weights: bf16_sr`, `moments: bf16`); in bf16 rounded to the nearest.  Same batches, bf16 products throughout.
+(`precision.weights: bf16_sr`, `moments: bf16`); in bf16 rounded to the nearest.  Same batches, bf16 products.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ import pytest
 
 from alpaca_cli import yamlfile
 from alpaca_cli.errors import RecipeError, UsageError
+from alpaca_cli.recipe.finetune import FinetuneRecipe
 from alpaca_cli.recipe.generate import GenerateRecipe
 from alpaca_cli.recipe.load import KINDS, Recipe, check_any, find_recipe, load_any
 from alpaca_cli.yamlfile import Settings
@@ -245,3 +246,12 @@ def test_flags_put_into_a_document_are_checked_like_the_file() -> None:
         check_any(document)
 
     assert str(found.value) == "--num: num: input should be greater than or equal to 1, found 0"
+
+
+@pytest.mark.parametrize(("word", "meant"), [("on", "on"), ("off", "off"), ("'on'", "on"), ("auto", "auto")])
+def test_on_and_off_are_words_in_a_finetune_recipe(word: str, meant: str) -> None:
+    found = recipe(f"kind: finetune\nmemory: {{shared_preamble: {word}}}\n")
+
+    assert isinstance(found, FinetuneRecipe)
+    assert found.memory.shared_preamble == meant
+    assert recipe("kind: finetune\n", "compile=off").compile == "off"  # type: ignore[union-attr]
