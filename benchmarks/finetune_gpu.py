@@ -168,7 +168,6 @@ def run(recipe: FinetuneRecipe, tokens: TokenSet, folder: Path, num_steps: int) 
         metrics=Metrics(folder, is_writing=True),
         beat=lambda *_: None,
         should_stop=lambda: False,
-        drops=made.drops,
         flops_per_token=6 * made.num_parameters,
         peak_flops=peaks[0] if peaks and peaks[0] else None,
     )

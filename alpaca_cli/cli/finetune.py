@@ -197,17 +197,18 @@ def _prepared(recipe: FinetuneRecipe, out: Path, place: Place, view: finetune_vi
     from filelock import FileLock
 
     from alpaca_cli.cli import finetune_plan
-    from alpaca_cli.finetune.run import plan_of, prepare, read_inputs
+    from alpaca_cli.finetune.run import RECIPE, hold, make_folder, plan_of, prepare, read_inputs
 
     is_first = place.rank == 0 and place.node == 0
     is_alone = not place.is_rank and place.nodes == 1
-    out.absolute().parent.mkdir(parents=True, exist_ok=True)
+    make_folder(out.absolute().parent)
     with nullcontext() if is_alone else FileLock(out.absolute().with_name(f".{out.name}.lock")):
         inputs = read_inputs(recipe, view.tokenizing)
         planned = plan_of(inputs, out=out, gpus=None)
         if is_first:
             finetune_plan.show(planned)
-        prepared = prepare(inputs, planned, out, is_first=is_first, checks=place.local_rank == 0)
+        with hold(out) if is_first and (out / RECIPE).exists() else nullcontext():  # what a run at work was told stays
+            prepared = prepare(inputs, planned, out, is_first=is_first, checks=place.local_rank == 0)
     if is_first:
         for note in prepared.notes:
             screen.note(note)
@@ -257,11 +258,14 @@ def _train_there(prepared: Prepared, place: Place, view: finetune_view.View) -> 
 def _train_here(prepared: Prepared, place: Place, view: finetune_view.View) -> None:
     """Train as one of the processes that somebody else started.  The first one shows how it goes."""
     import os
+    from contextlib import nullcontext
 
     from alpaca_cli.finetune.launch.watch import redirect
+    from alpaca_cli.finetune.run import hold, refuse_company
 
     folder = prepared.folder
     place.export(os.environ)
+    refuse_company(folder, place.rank)
     if place.rank:
         redirect(folder, place.rank)
 
@@ -269,7 +273,9 @@ def _train_here(prepared: Prepared, place: Place, view: finetune_view.View) -> N
         view.record(record)
         view.tick()
 
-    if not _work(folder, place, show if place.rank == 0 else None):
+    with hold(folder) if place.rank == 0 else nullcontext():
+        is_done = _work(folder, place, show if place.rank == 0 else None)
+    if not is_done:
         if place.rank == 0:
             finetune_view.stopped()
         raise KeyboardInterrupt

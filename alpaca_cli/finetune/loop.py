@@ -34,8 +34,6 @@ class Surroundings:
     metrics: Metrics
     beat: Callable[[int, str], None]
     should_stop: Callable[[], bool]
-    drops: bool
-    """Whether the model drops anything at random."""
     flops_per_token: float
     peak_flops: float | None
     """Of all processes' devices together; None: not known."""
@@ -53,7 +51,8 @@ class Loop:
         recipe: FinetuneRecipe,
         around: Surroundings,
     ) -> None:
-        self._learner, self._root, self._optimizer, self._batches = assembly.learner, assembly.root, optimizer, batches
+        self._learner, self._root, self._is_varlen = assembly.learner, assembly.root, assembly.is_varlen
+        self._optimizer, self._batches = optimizer, batches
         self._held_out, self._recipe, self._around = held_out, recipe, around
         self.step = 0
         """Steps that are done."""
@@ -113,13 +112,13 @@ class Loop:
     def _one_step(self) -> bool:
         """One optimizer step; true if any process was asked to stop."""
         began, around, number = time.monotonic(), self._around, self.step
-        around.beat(number + 1, "training")
         step = self._batches.step(number)
         # Drawn from (seed, step, rank) alone, so that a run taken up again drops the same.
         torch.manual_seed((self._recipe.batch.seed * 1_000_003 + number) * 65_537 + around.rank)
         self._optimizer.forget_gradients()
         share = torch.zeros((), dtype=torch.float32, device=around.device)
         for index, pack in enumerate(step.packs):
+            around.beat(number + 1, "training")
             self._root.set_is_last_backward(index == len(step.packs) - 1)
             loss = self._learner(self._place(pack), step.supervised_tokens)
             loss.backward()
@@ -134,7 +133,7 @@ class Loop:
         return num_asked > 0
 
     def _place(self, pack: Pack) -> Placed:
-        return place(pack, self._around.device, dropout=self._around.drops)
+        return place(pack, self._around.device, is_varlen=self._is_varlen)
 
     def _sum(self, *values: float) -> list[float]:
         """Sums over all processes; float64 on a CPU or GPU."""

@@ -17,10 +17,11 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from alpaca_cli import __version__, yamlfile
-from alpaca_cli.data.files import nearest_name, write_text
+from alpaca_cli.data.files import nearest_name, reason, write_text
 from alpaca_cli.data.jsonl import dumps
 from alpaca_cli.data.shipped import find
 from alpaca_cli.errors import Problem, UsageError
+from alpaca_cli.finetune.launch.heartbeat import read_heartbeats
 from alpaca_cli.finetune.plan.architecture import Architecture, read_architecture
 from alpaca_cli.finetune.plan.gpus import Gpu
 from alpaca_cli.finetune.plan.plan import Plan, make_plan
@@ -40,6 +41,7 @@ RECIPE, PLAN, VERSIONS, TOKENIZER, REPORT = (
 )
 LIBRARIES = ("torch", "transformers", "accelerate", "safetensors", "tokenizers", "peft", "numpy")
 
+_ANOTHER = "name another folder with --out"
 # What may differ when a run is taken up again: it changes how a result comes, not what it is, but for rounding.
 _FREE = ("parallel.", "memory.", "checkpoint.", "log.", "export.")
 _FREE_KEYS = ("compile", "hang_timeout_s", "batch.tokens_per_microbatch", "data.path", "train.evaluate_every")
@@ -127,6 +129,8 @@ def prepare(inputs: Inputs, plan: Plan, out: Path, *, is_first: bool = True, che
         plan.refuse()
     out = out.absolute()
     notes = [*inputs.tokenizer.notes]
+    if out.exists() and not out.is_dir():
+        raise UsageError("expected a folder for the run, found a file", where=str(out), hint=_ANOTHER)
     if (out / RECIPE).exists():
         before = yamlfile.read(out / RECIPE).check(FinetuneRecipe)
         differing = changed(before, plan.settled)
@@ -138,17 +142,25 @@ def prepare(inputs: Inputs, plan: Plan, out: Path, *, is_first: bool = True, che
             hint = "give the recipe of that run, or another --out"
             raise UsageError(f"another run is in this folder: {'; '.join(refused)}", where=str(out), hint=hint)
         notes += [f"taken up otherwise than it began: {text}" for text in differing.values()]
-    elif out.exists() and any(out.iterdir()):
-        hint = "name another folder with --out"
-        raise UsageError("this folder holds something else than a run", where=str(out), hint=hint)
+    elif out.exists() and any(not path.name.startswith(".") for path in out.iterdir()):  # a lock, a file half written
+        raise UsageError("this folder holds something else than a run", where=str(out), hint=_ANOTHER)
     is_complete = (out / REPORT).exists()
     if not is_complete and (is_first or not (out / RECIPE).exists()):
-        out.mkdir(parents=True, exist_ok=True)
+        make_folder(out)
+        # First, so that a folder in which this was killed is known as the run's.
+        write_text(out / RECIPE, yamlfile.dump(plan.settled))
         inputs.tokenizer.save(out / TOKENIZER, chat_template(inputs.template, inputs.tokenizer))
         write_text(out / PLAN, dumps({**plan.as_json(), "tokens_key": inputs.tokens.facts.key}) + "\n")
         write_text(out / VERSIONS, dumps(versions()) + "\n")
-        write_text(out / RECIPE, yamlfile.dump(plan.settled))
     return Prepared(out, plan.settled, plan, inputs, tuple(notes), is_complete)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those on the way.  Raises UsageError if that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot write: {reason(error)}", where=str(folder), hint=_ANOTHER) from error
 
 
 def versions() -> dict[str, str]:
@@ -165,14 +177,26 @@ def versions() -> dict[str, str]:
 @contextmanager
 def hold(folder: Path) -> Iterator[None]:
     """No other command works in this run folder meanwhile.  Raises UsageError if one does already."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     lock = FileLock(folder / ".lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        hint = "wait for it, or name another folder with --out"
-        raise UsageError("another command is at work in this run folder", where=str(folder), hint=hint) from None
+        raise _at_work(folder) from None
+    except OSError as error:
+        raise UsageError(f"cannot write: {reason(error)}", where=str(folder), hint=_ANOTHER) from error
     try:
         yield
     finally:
         lock.release()
+
+
+def refuse_company(folder: Path, rank: int) -> None:
+    """Raises UsageError if another process of this machine is at work as this rank of the run."""
+    if any(beat.rank == rank and beat.is_at_work for beat in read_heartbeats(folder)):
+        raise _at_work(folder)
+
+
+def _at_work(folder: Path) -> UsageError:
+    hint = "wait for it, or name another folder with --out"
+    return UsageError("another command is at work in this run folder", where=str(folder), hint=hint)

@@ -125,7 +125,6 @@ class _Worker:
             metrics=metrics,
             beat=self._beat,
             should_stop=watch.should_stop,
-            drops=self._assembly.drops,
             flops_per_token=(4 if recipe.method == "lora" else 6) * self._assembly.num_parameters,
             peak_flops=peaks[0] * where.world if peaks and peaks[0] else None,
         )

@@ -180,6 +180,56 @@ def test_started_by_torchrun_it_works_in_place(base: Path, dataset: Path, starte
     assert (environment["RANK"], environment["MASTER_PORT"]) == ("1", "29999")
 
 
+def test_in_place_one_command_at_a_time_works_in_a_folder(
+    alpaca: Alpaca, base: Path, dataset: Path, started: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever rank of the other comes: the first finds the lock, the rest themselves at work."""
+    act(monkeypatch, steps=1000)
+    words = ("finetune", "mine.yaml", "--model", base, "--data", dataset)
+    place = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29999"}
+    ranks = [started(*words, RANK=str(rank), LOCAL_RANK=str(rank), **place) for rank in (0, 1)]
+    wait_for(Path("runs/mine/reached-0"), ranks[0])
+    before = Path("runs/mine/recipe.resolved.yaml").read_bytes()
+    others = [started(*words, RANK=str(rank), LOCAL_RANK=str(rank), **place) for rank in (0, 1)]
+    spawned = alpaca(*words, "--processes", 1)
+    told = [other.communicate(timeout=60)[1] for other in others]
+    ranks[0].send_signal(signal.SIGTERM)
+    ranks[1].send_signal(signal.SIGTERM)
+    for rank in ranks:
+        rank.communicate(timeout=60)
+
+    assert [other.returncode for other in others] == [2, 2], told
+    assert all("runs/mine: another command is at work in this run folder" in each for each in told)
+    assert (spawned.code, Path("runs/mine/recipe.resolved.yaml").read_bytes()) == (2, before)
+    assert [rank.returncode for rank in ranks] == [130, 130]
+
+
+def test_a_folder_in_which_it_was_killed_before_it_began_is_the_runs_own(
+    alpaca: Alpaca, base: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    words = ("finetune", "mine.yaml", "--model", base, "--data", dataset)
+    with monkeypatch.context() as patch:
+        patch.setattr("alpaca_cli.finetune.tokens.tokenizer.Tokenizer.save", killed)
+        assert alpaca(*words).code == 130
+    (Path("runs/mine") / ".plan.json.half.tmp").touch()
+
+    assert alpaca(*words).code == 0
+
+
+def test_an_out_that_cannot_be_a_folder(alpaca: Alpaca, base: Path, dataset: Path) -> None:
+    for out, message in (
+        ("mine.yaml", "expected a folder for the run, found a file"),
+        ("mine.yaml/run", "mine.yaml: cannot write: "),
+    ):
+        run = alpaca("finetune", "mine.yaml", "--model", base, "--data", dataset, "--out", out)
+        assert run.code == 2
+        assert message in run.err
+    assert Path("mine.yaml").read_text() == RECIPE
+
+
 def test_a_failure_in_place(base: Path, dataset: Path, started: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     act(monkeypatch, steps=3, fail={"0": {"step": 2, "how": "raise"}})
     process = started(

@@ -20,10 +20,12 @@ import yaml
 from alpaca_cli import yamlfile
 from alpaca_cli.errors import AlpacaError, DataError, TrainingError, UsageError
 from alpaca_cli.finetune.launch import spawn as launch
+from alpaca_cli.finetune.launch import watch as watch_module
 from alpaca_cli.finetune.launch.failure import write_failure
 from alpaca_cli.finetune.launch.heartbeat import read_heartbeats
 from alpaca_cli.finetune.launch.place import Place
 from alpaca_cli.finetune.launch.spawn import Workers, accelerate_yaml, spawn
+from alpaca_cli.finetune.launch.watch import Watch, parent_words
 from alpaca_cli.finetune.run import RECIPE
 from alpaca_cli.recipe.finetune import FinetuneRecipe
 
@@ -106,6 +108,7 @@ def test_processes_come_to_their_end(run: Path, start: Start, monkeypatch: pytes
     environment = json.loads((run / "environment-1.json").read_text())
     assert (environment["RANK"], environment["WORLD_SIZE"]) == ("1", "2")
     assert int(environment["OMP_NUM_THREADS"]) == max(1, len(os.sched_getaffinity(0)) // 2)
+    assert environment["TORCH_ELASTIC_SHUTDOWN_TIMEOUT"] == "3600"
     assert sorted(path.name for path in (run / "logs").iterdir()) == ["launch.log", "rank-00000.log", "rank-00001.log"]
 
 
@@ -162,11 +165,28 @@ def test_without_their_launcher_processes_save_and_leave(run: Path, start: Start
     assert str(workers.failure()) == f"{run}/logs/launch.log: the launcher was killed by SIGKILL"
 
 
+def test_a_stop_that_an_earlier_start_obeyed_counts_no_more(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another node than the first may begin before the first has swept it away."""
+    monkeypatch.setenv("ALPACA_PARENT", parent_words())
+    monkeypatch.setattr(watch_module, "EVERY_S", 0.01)
+    stop, beat = run / "stop", run / "heartbeats/rank-00001"
+    stop.touch()
+    os.utime(stop, (1, 1))
+    with Watch(run, 1, 60) as watch:
+        for _ in range(3):  # looks at the file
+            before = beat.stat().st_mtime_ns
+            wait_for(lambda before=before: beat.stat().st_mtime_ns != before)
+        assert not watch.should_stop()
+        os.utime(stop)
+        wait_for(watch.should_stop)
+
+
 PARENT = """
 import sys, time
 from pathlib import Path
 from alpaca_cli import yamlfile
 from alpaca_cli.finetune.launch import spawn as launch
+from alpaca_cli.finetune.launch import watch as watch_module
 from alpaca_cli.finetune.launch.place import Place
 from alpaca_cli.recipe.finetune import FinetuneRecipe
 launch.LAUNCHER = "quick_launcher"

@@ -38,6 +38,11 @@ class Heartbeat:
         return living(self.pid, self.started)
 
     @property
+    def is_at_work(self) -> bool:
+        """Whether it is known to live, and not to have come to its end."""
+        return self.phase not in LEFT and self.process is not None
+
+    @property
     def has_died(self) -> bool:
         """Whether it is known to be gone without having come to its end."""
         return self.phase not in LEFT and self.host == socket.gethostname() and self.process is None

@@ -30,6 +30,9 @@ LAUNCHER = "accelerate.commands.launch"
 FAILED_GRACE_S = 10.0
 """How long the others may take to leave, and to say what they saw, once a rank has failed: nothing can be saved
 without it, and the launcher's own 30 seconds hold the GPUs for nothing."""
+LAUNCHER_PATIENCE_S = 3600
+"""How long the launcher, which Slurm signals with all other processes, waits for the step and the checkpoint that its
+ranks end with; its own 30 seconds are too short for them.  Ranks that hang are ended by their watch."""
 _FIND_EVERY_S = 0.5
 _EXIT = re.compile(r"exitcode\s*:\s*(-?\d+)\s*\(pid:\s*(\d+)\)")
 
@@ -202,7 +205,8 @@ def _environment(outer: Mapping[str, str], processes: int) -> dict[str, str]:
     """For the launcher: who the parent is, and a fair share of the cores for each process."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     threads = {"OMP_NUM_THREADS": str(max(1, cores // processes))}
-    return {**threads, **outer, PARENT: parent_words(), "PYTHONUNBUFFERED": "1"}
+    patience = {"TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(LAUNCHER_PATIENCE_S)}
+    return {**threads, **patience, **outer, PARENT: parent_words(), "PYTHONUNBUFFERED": "1"}
 
 
 def _sweep(run: Path, ranks: range, world: int) -> None:

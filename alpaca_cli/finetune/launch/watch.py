@@ -62,8 +62,8 @@ class Watch:
         self._closed = threading.Event()
         self._launcher = os.getppid()
         self._parent = os.environ.get(PARENT)
-        # A parent has swept the folder; else a stop from before this process is one that an earlier run obeyed.
-        self._stops_count_from = 0.0 if self._parent else psutil.Process().create_time()
+        # A stop from before this start was for an earlier run; the first node may not have swept it away yet.
+        self._stops_count_from = _began(self._parent) if self._parent else psutil.Process().create_time()
         write_heartbeat(run, rank, step=None, phase=self._phase)
         self._handlers = {}
         if threading.current_thread() is threading.main_thread():
@@ -146,8 +146,7 @@ class Watch:
             return True
         if self._parent is None:
             return False
-        pid, _, started = self._parent.partition(":")
-        return living(int(pid), float(started)) is None
+        return living(int(self._parent.partition(":")[0]), _began(self._parent)) is None
 
     def _end_hang(self, seconds: float) -> None:
         where = f"in step {self._step}" if self._phase == "training" else f"while {self._phase}"
@@ -158,3 +157,8 @@ class Watch:
         with suppress(OSError, ValueError):
             faulthandler.dump_traceback(2)
         os._exit(TrainingError.exit_code)
+
+
+def _began(parent: str) -> float:
+    """When the parent of these words began."""
+    return float(parent.partition(":")[2])

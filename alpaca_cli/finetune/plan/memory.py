@@ -219,7 +219,7 @@ def _attention_bytes(model: Architecture, recipe: FinetuneRecipe, load: Load) ->
     """
     b = BYTES[recipe.precision.compute]
     q, k = model.heads * model.head_dim, model.kv_heads * model.head_dim
-    if recipe.parallel.device == "cuda" and not model.has_dropout:
+    if recipe.parallel.device == "cuda" and recipe.precision.compute == "bf16" and not model.has_dropout:
         return b * (load.tokens * 2 * q + (load.tokens + load.copies) * 2 * k)
     return round(b * (load.tokens * (1 + 2 * FILLING) * q + (FILLING * load.tokens + load.copies) * 2 * k))
 

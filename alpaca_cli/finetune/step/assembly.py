@@ -19,7 +19,7 @@ from alpaca_cli.finetune.step.shard import (
     blocks_of,
     build,
     checkpoint_activations,
-    has_dropout,
+    drops_attention,
     load_config,
     make_mesh,
     shard,
@@ -39,8 +39,8 @@ class Assembly:
     mesh: DeviceMesh
     num_parameters: int
     """Of the model, adapters not counted."""
-    drops: bool
-    """Whether training drops anything at random."""
+    is_varlen: bool
+    """Whether packs are laid out for variable-length attention, which is for bf16 on a GPU and drops nothing."""
     is_lora: bool
 
     def weights(self) -> list[Weight]:
@@ -61,7 +61,7 @@ def assemble(recipe: FinetuneRecipe, num_tokens: int, device: torch.device, worl
     folder = Path(recipe.model.path or "")
     config = load_config(folder)
     is_lora = recipe.method == "lora"
-    drops = has_dropout(config) or (is_lora and recipe.lora.dropout > 0)
+    is_varlen = device.type == "cuda" and recipe.precision.compute == "bf16" and not drops_attention(config)
     causal, num_new = build(config, num_tokens)
     if recipe.precision.weights == "bf16_sr" or (is_lora and recipe.precision.compute == "bf16"):
         causal.to(torch.bfloat16)
@@ -82,4 +82,4 @@ def assemble(recipe: FinetuneRecipe, num_tokens: int, device: torch.device, worl
     load_weights(causal, BaseModel(folder), num_new=num_new)
     if is_lora:
         lora.reset_adapters(causal, seed=recipe.batch.seed)
-    return Assembly(causal, learner, root, mesh, num_parameters, drops, is_lora)
+    return Assembly(causal, learner, root, mesh, num_parameters, is_varlen, is_lora)

@@ -4,9 +4,10 @@ Shapes: T tokens of a pack, H heads, G heads of keys and values, D numbers of a 
 of them, P tokens of their preamble.
 
 Two ways to the same result.  On CUDA one call of PyTorch's variable-length FlashAttention, with the keys and values of
-the preamble put before those of each span; elsewhere, or with dropout, spans of like length and the same preamble side
-by side in ordinary scaled dot product attention: a causal mask keeps the filling at the end of the shorter ones out of
-every real position.  Gradients flow back to the preamble by plain sums in a fixed order, so that a step is repeatable.
+the preamble put before those of each span; elsewhere, in fp32, or where attention drops, spans of like length and the
+same preamble side by side in ordinary scaled dot product attention: a causal mask keeps the filling at the end of the
+shorter ones out of every real position.  Gradients flow back to the preamble by plain sums in a fixed order, so that a
+step is repeatable.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from torch.nn.attention.varlen import varlen_attn
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
+from alpaca_cli.errors import UsageError
 from alpaca_cli.finetune.step.batches import ALONE, Pack
 
 NAME = "alpaca_packed"
@@ -52,6 +54,13 @@ class Layout:
     """[T] the place of each token in the buckets."""
     extended: Extended | None = None
 
+    @property
+    def longest(self) -> int:
+        """Keys of the longest span, its preamble's among them."""
+        if self.extended is not None:
+            return self.extended.longest_k
+        return max(bucket.preamble[1] + bucket.length for bucket in self.buckets)
+
 
 @dataclass(frozen=True)
 class Extended:
@@ -71,10 +80,10 @@ class Extended:
     longest_k: int
 
 
-def lay_out(pack: Pack, device: torch.device, *, dropout: bool = False) -> Layout:
-    """The layout of a pack on a device."""
+def lay_out(pack: Pack, device: torch.device, *, is_varlen: bool = False) -> Layout:
+    """The layout of a pack on a device; `is_varlen`: for variable-length attention."""
     starts = np.concatenate([[0], np.cumsum(pack.lengths)]).astype(np.int64)
-    if device.type == "cuda" and not dropout:
+    if is_varlen:
         return Layout(extended=_extended(pack, starts, device))
     return _bucketed(pack, starts, device)
 
@@ -191,12 +200,24 @@ def attend(
     scaling: float | None = None,
     dropout: float = 0.0,
     layout: Layout | None = None,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    s_aux: torch.Tensor | None = None,
     **_: object,
 ) -> tuple[torch.Tensor, None]:
     """`query` [1, H, T, D], `key` and `value` [1, G, T, D] to [1, T, H, D], as transformers' AttentionInterface asks.
 
     Without a layout the tokens are one sequence, attended to causally.
+    Raises UsageError for what a model wants of attention and this one does not do: capped scores (Gemma 2), sinks
+    (gpt-oss), a window that is shorter than an example.
     """
+    longest = query.shape[2] if layout is None else layout.longest
+    if softcap is not None or s_aux is not None or (sliding_window is not None and sliding_window < longest):
+        what = (
+            f"a window of {sliding_window:,} tokens" if softcap is None and s_aux is None else "scores of its own kind"
+        )
+        hint = "take another base; where it is a window, a data.max_tokens that is no larger will do"
+        raise UsageError(f"the attention of this model has {what}, which alpaca does not compute", hint=hint)
     dropout = dropout if module.training else 0.0
     if layout is None:
         grouped = query.shape[1] != key.shape[1]
@@ -206,6 +227,8 @@ def attend(
         return plain.transpose(1, 2).contiguous(), None
     query, key, value = (each[0].transpose(0, 1) for each in (query, key, value))
     if layout.extended is not None:
+        if dropout:
+            raise ValueError("variable-length attention drops nothing")
         return _attend_extended(query, key, value, layout.extended, scaling)[None], None
     return _attend_bucketed(query, key, value, layout, scaling, dropout)[None], None
 

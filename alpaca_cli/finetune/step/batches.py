@@ -127,10 +127,10 @@ class Batches:
             supervised_tokens=supervised,
         )
 
-    def shortest(self, count: int) -> list[int]:
-        """The shortest examples."""
+    def by_length(self) -> list[int]:
+        """The examples, the shortest first."""
         lengths = self._tokens.starts[self.examples + 1] - self._tokens.starts[self.examples]
-        return [int(self.examples[k]) for k in np.argsort(lengths, kind="stable")[:count]]
+        return [int(each) for each in self.examples[np.argsort(lengths, kind="stable")]]
 
     def together(self, chosen: Sequence[int]) -> Pack:
         """These examples in one pack, laid out as in a step."""

@@ -33,15 +33,15 @@ class Placed:
     layout: Layout
 
 
-def place(pack: Pack, device: torch.device, *, dropout: bool = False) -> Placed:
-    """A pack moved to a device; `dropout`: attention will drop, which only one of its ways can."""
+def place(pack: Pack, device: torch.device, *, is_varlen: bool = False) -> Placed:
+    """A pack moved to a device, laid out for variable-length attention or for the other way."""
     pinned = device.type == "cuda"
     moved = []
     for numbers in (pack.ids, pack.positions, pack.rows, pack.targets):
         tensor = torch.from_numpy(numbers)
         moved.append((tensor.pin_memory() if pinned else tensor).to(device, non_blocking=True))
     ids, positions, rows, targets = moved
-    return Placed(ids[None], positions[None], rows, targets, lay_out(pack, device, dropout=dropout))
+    return Placed(ids[None], positions[None], rows, targets, lay_out(pack, device, is_varlen=is_varlen))
 
 
 class Learner(nn.Module):

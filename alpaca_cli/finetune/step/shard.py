@@ -76,9 +76,9 @@ def blocks_of(model: PreTrainedModel) -> list[nn.Module]:
     return blocks
 
 
-def has_dropout(config: PreTrainedConfig) -> bool:
-    """Whether training such a model drops anything at random."""
-    rates = ("dropout", "attention_dropout", "hidden_dropout", "embd_pdrop", "resid_pdrop", "attn_pdrop", "layerdrop")
+def drops_attention(config: PreTrainedConfig) -> bool:
+    """Whether training such a model drops attention weights at random."""
+    rates = ("attention_dropout", "attn_pdrop", "attn_dropout", "attention_probs_dropout_prob")
     return any((getattr(config, rate, 0) or 0) > 0 for rate in rates)
 
 

@@ -117,7 +117,8 @@ def split(tokens: TokenSet | int, fraction: float, seed: int) -> tuple[npt.NDArr
     if fraction == 0:
         return np.arange(number), np.arange(0)
     if number < 2:
-        raise DataError(f"expected at least 2 examples to hold some out, found {number}")
+        hint = "hold none out: --set data.val_fraction=0"
+        raise DataError(f"expected at least 2 examples to hold some out, found {number}", hint=hint)
     exact = (Decimal(repr(fraction)) * number).quantize(Decimal(1), ROUND_HALF_UP)
     size = min(max(int(exact), 1), number - 1)
     # Raw words of the generator, for which numpy promises the same ones in every release.
