@@ -260,12 +260,13 @@ def _train_here(prepared: Prepared, place: Place, view: finetune_view.View) -> N
     import os
     from contextlib import nullcontext
 
+    from alpaca_cli.finetune.launch.heartbeat import refuse_company
     from alpaca_cli.finetune.launch.watch import redirect
-    from alpaca_cli.finetune.run import hold, refuse_company
+    from alpaca_cli.finetune.run import hold
 
     folder = prepared.folder
     place.export(os.environ)
-    refuse_company(folder, place.rank)
+    refuse_company(folder, [place.rank])
     if place.rank:
         redirect(folder, place.rank)
 

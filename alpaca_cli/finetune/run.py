@@ -21,7 +21,7 @@ from alpaca_cli.data.files import nearest_name, reason, write_text
 from alpaca_cli.data.jsonl import dumps
 from alpaca_cli.data.shipped import find
 from alpaca_cli.errors import Problem, UsageError
-from alpaca_cli.finetune.launch.heartbeat import read_heartbeats
+from alpaca_cli.finetune.launch.heartbeat import at_work
 from alpaca_cli.finetune.plan.architecture import Architecture, read_architecture
 from alpaca_cli.finetune.plan.gpus import Gpu
 from alpaca_cli.finetune.plan.plan import Plan, make_plan
@@ -182,21 +182,10 @@ def hold(folder: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise _at_work(folder) from None
+        raise at_work(folder) from None
     except OSError as error:
         raise UsageError(f"cannot write: {reason(error)}", where=str(folder), hint=_ANOTHER) from error
     try:
         yield
     finally:
         lock.release()
-
-
-def refuse_company(folder: Path, rank: int) -> None:
-    """Raises UsageError if another process of this machine is at work as this rank of the run."""
-    if any(beat.rank == rank and beat.is_at_work for beat in read_heartbeats(folder)):
-        raise _at_work(folder)
-
-
-def _at_work(folder: Path) -> UsageError:
-    hint = "wait for it, or name another folder with --out"
-    return UsageError("another command is at work in this run folder", where=str(folder), hint=hint)

@@ -63,6 +63,9 @@ def work(run: Path, where: Place, watch: Watch, listener: Callable[[Record], Non
 def _join(recipe: FinetuneRecipe, where: Place) -> torch.device:
     """Meet the other processes; returns the device of this one."""
     on_gpu = recipe.parallel.device == "cuda"
+    if on_gpu and not torch.cuda.is_available():
+        hint = "install a build of PyTorch for the CUDA of this machine's driver, or --set parallel.device=cpu"
+        raise UsageError(f"PyTorch {torch.__version__} finds no GPU", where="parallel.device", hint=hint)
     # Slurm may let each task see its own GPU only.
     device = torch.device("cuda", where.local_rank % torch.cuda.device_count()) if on_gpu else torch.device("cpu")
     if on_gpu:

@@ -212,6 +212,18 @@ def test_without_their_parent_processes_save_and_leave(run: Path, monkeypatch: p
     assert told(run)[-1] == {"kind": "phase", "phase": "stopped"}
 
 
+def test_ranks_that_an_earlier_parent_left_behind_are_waited_for(run: Path, start: Start) -> None:
+    """They may be making their last checkpoint, in the same folder."""
+    workers = start(steps=1000)
+    pids(run)
+    with pytest.raises(UsageError, match="another command is at work in this run folder"):
+        start()
+    workers.stop()
+
+    assert (end_of(workers), workers.left()) == (0, "stopped")
+    assert end_of(start(steps=3)) == 0
+
+
 def test_two_nodes_see_each_others_failures(run: Path, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launch, "FAILED_GRACE_S", 0.5)
     with socket.socket() as free:

@@ -18,7 +18,10 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from alpaca_cli.finetune.launch.place import free_port
+from alpaca_cli.errors import UsageError
+from alpaca_cli.finetune.launch.place import Place, free_port
+from alpaca_cli.finetune.worker import _join
+from alpaca_cli.recipe.finetune import FinetuneRecipe
 from tiny_base import make_base, make_data
 
 RECIPE = """\
@@ -183,6 +186,14 @@ def test_two_nodes_that_meet_on_loopback_train_as_one(bench: Bench) -> None:
 
     assert [process.returncode for process in nodes] == [0, 0], told
     assert_same_curve(bench, "nodes")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
+def test_a_pytorch_that_sees_no_gpu_is_told() -> None:
+    """NVML may see one where PyTorch is a build for the CPU."""
+    recipe = FinetuneRecipe.model_validate({"kind": "finetune", "parallel": {"device": "cuda"}})
+    with pytest.raises(UsageError, match=r"parallel.device: PyTorch .* finds no GPU"):
+        _join(recipe, Place())
 
 
 def test_another_recipe_or_dataset_is_refused_with_the_difference(bench: Bench) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import socket
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+
+from alpaca_cli.errors import UsageError
 
 FOLDER = "heartbeats"
 LEFT = ("done", "stopped")
@@ -89,3 +92,18 @@ def read_heartbeats(run: Path) -> list[Heartbeat]:
             told = json.loads(path.read_text(encoding="utf-8"))
             found.append(Heartbeat(rank=int(path.name[5:]), seen=path.stat().st_mtime, **told))
     return found
+
+
+def refuse_company(run: Path, ranks: Collection[int]) -> None:
+    """Raises UsageError if a process of this machine is at work as one of these ranks of the run.
+
+    It may be one whose parent was killed, and which makes its last checkpoint.
+    """
+    if any(beat.rank in ranks and beat.is_at_work for beat in read_heartbeats(run)):
+        raise at_work(run)
+
+
+def at_work(run: Path) -> UsageError:
+    """The error of who comes second."""
+    hint = "wait for it, or name another folder with --out"
+    return UsageError("another command is at work in this run folder", where=str(run), hint=hint)

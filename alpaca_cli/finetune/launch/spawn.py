@@ -19,7 +19,7 @@ from alpaca_cli.data.files import write_text
 from alpaca_cli.errors import AlpacaError, TrainingError
 from alpaca_cli.finetune.launch.failure import first_failure, last_failure_time
 from alpaca_cli.finetune.launch.heartbeat import FOLDER as HEARTBEATS
-from alpaca_cli.finetune.launch.heartbeat import read_heartbeats
+from alpaca_cli.finetune.launch.heartbeat import read_heartbeats, refuse_company
 from alpaca_cli.finetune.launch.place import Place, check_meeting
 from alpaca_cli.finetune.launch.watch import PARENT, STOP, parent_words
 from alpaca_cli.recipe.finetune import FinetuneRecipe
@@ -79,6 +79,7 @@ def spawn(run: Path, recipe: FinetuneRecipe, place: Place) -> Workers:
     check_meeting(place)
     processes = recipe.parallel.processes or 1
     ranks = range(place.node * processes, (place.node + 1) * processes)
+    refuse_company(run, ranks)
     _sweep(run, ranks, world=place.nodes * processes)
     config = run / (CONFIG if place.node == 0 else f"accelerate-{place.node:05d}.yaml")
     write_text(config, accelerate_yaml(recipe, place))

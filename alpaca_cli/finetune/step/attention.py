@@ -7,7 +7,7 @@ Two ways to the same result.  On CUDA one call of PyTorch's variable-length Flas
 the preamble put before those of each span; elsewhere, in fp32, or where attention drops, spans of like length and the
 same preamble side by side in ordinary scaled dot product attention: a causal mask keeps the filling at the end of the
 shorter ones out of every real position.  Gradients flow back to the preamble by plain sums in a fixed order, so that a
-step is repeatable.
+step is repeatable; but for FlashAttention's backward pass, which adds in none.
 """
 
 from __future__ import annotations
