@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from alpaca_cli.cli import finetune_view, options, screen
+from alpaca_cli.cli.generate_view import command_line
 from alpaca_cli.errors import AlpacaError, UsageError
 
 if TYPE_CHECKING:
@@ -116,11 +119,22 @@ def finetune(
     if plan:
         _plan(checked, out, gpu, json=json)
         return
-    train(checked, out, place, json=json)
+    command = command_line({}) if sys.argv[1:2] == ["finetune"] else _command(recipe, model, data, out)
+    train(checked, out, place, command, json=json)
 
 
-def train(recipe: FinetuneRecipe, out: Path, place: Place, *, json: bool = False) -> None:
-    """Do what a recipe with absolute paths says, with the screen as listener; stdout gets the model's folder."""
+def _command(recipe: str, model: Path | None, data: Path | None, out: Path) -> str:
+    """The command line for another command's use of this one."""
+    flags = {"--model": model, "--data": data, "--out": out}
+    words = [word for flag, value in flags.items() if value is not None for word in (flag, str(value))]
+    return shlex.join(["alpaca", "finetune", recipe, *words])
+
+
+def train(recipe: FinetuneRecipe, out: Path, place: Place, command: str, *, json: bool = False) -> None:
+    """Do what a recipe with absolute paths says, with the screen as listener; stdout gets the model's folder.
+
+    `command`: the line that goes on where this one stops.
+    """
     import atexit
     import json as json_module
     import os
@@ -130,7 +144,7 @@ def train(recipe: FinetuneRecipe, out: Path, place: Place, *, json: bool = False
     from alpaca_cli.finetune.run import REPORT
 
     is_first = place.rank == 0 and place.node == 0
-    with finetune_view.View() as view:
+    with finetune_view.View(command) as view:
         prepared = _prepared(recipe, out, place, view)
         if prepared.is_complete:
             if is_first:
@@ -181,10 +195,10 @@ def _plan(recipe: FinetuneRecipe, out: Path, gpu: str | None, *, json: bool) -> 
     with finetune_view.View() as view:
         inputs = read_inputs(recipe, view.tokenizing)
     planned = plan_of(inputs, out=out, gpus=None if gpu is None else named_gpus(gpu))
-    if json:
-        screen.emit_json(planned.as_json())
-    else:
+    if not json:
         screen.emit(finetune_plan.plan_text(planned))
+    elif not planned.problems:
+        screen.emit_json(planned.as_json())
     for note in planned.notes:
         screen.note(note)
     planned.refuse()
@@ -197,7 +211,7 @@ def _prepared(recipe: FinetuneRecipe, out: Path, place: Place, view: finetune_vi
     from filelock import FileLock
 
     from alpaca_cli.cli import finetune_plan
-    from alpaca_cli.finetune.run import RECIPE, hold, make_folder, plan_of, prepare, read_inputs
+    from alpaca_cli.finetune.run import RECIPE, REPORT, hold, make_folder, plan_of, prepare, read_inputs
 
     is_first = place.rank == 0 and place.node == 0
     is_alone = not place.is_rank and place.nodes == 1
@@ -205,11 +219,11 @@ def _prepared(recipe: FinetuneRecipe, out: Path, place: Place, view: finetune_vi
     with nullcontext() if is_alone else FileLock(out.absolute().with_name(f".{out.name}.lock")):
         inputs = read_inputs(recipe, view.tokenizing)
         planned = plan_of(inputs, out=out, gpus=None)
-        if is_first:
+        if is_first and not (out / REPORT).exists():
             finetune_plan.show(planned)
         with hold(out) if is_first and (out / RECIPE).exists() else nullcontext():  # what a run at work was told stays
             prepared = prepare(inputs, planned, out, is_first=is_first, checks=place.local_rank == 0)
-    if is_first:
+    if is_first and not prepared.is_complete:
         for note in prepared.notes:
             screen.note(note)
     return prepared
@@ -251,7 +265,7 @@ def _train_there(prepared: Prepared, place: Place, view: finetune_view.View) -> 
         was_asked = num_seen > 1 or (left == "stopped" and (num_seen == 1 or code == 0))
         if not was_asked:
             raise workers.failure()
-    finetune_view.stopped()
+    view.stopped()
     raise KeyboardInterrupt
 
 
@@ -278,7 +292,7 @@ def _train_here(prepared: Prepared, place: Place, view: finetune_view.View) -> N
         is_done = _work(folder, place, show if place.rank == 0 else None)
     if not is_done:
         if place.rank == 0:
-            finetune_view.stopped()
+            view.stopped()
         raise KeyboardInterrupt
 
 

@@ -75,7 +75,7 @@ def _tokens(plan: Plan) -> str:
     steps = plan.steps
     return (
         f"{_short(steps.real_tokens)} real, {_short(plan.computed_tokens)} computed, "
-        f"{_short(steps.supervised_tokens)} with loss; padded in fours it would be "
+        f"{_short(steps.supervised_tokens)} with loss; padded in batches of four they would be "
         f"{_short(steps.real_tokens / steps.original_share)}"
     )
 
@@ -98,7 +98,10 @@ def _memory(plan: Plan) -> list[tuple[str, str]]:
     lines = [", ".join(parts[at : at + PARTS_A_LINE]) for at in range(0, len(parts), PARTS_A_LINE)]
     verdict = screen.paint("fits", "bold") if plan.fits else screen.paint("does not fit", "red")
     lines[0] = f"of one process at its worst moment, {size.name}: {lines[0]}"
-    lines.append(f"{size(total)} of {size(plan.room)} {size.name}: {verdict}")
+    is_known = plan.gpus or plan.settled.parallel.device == "cpu"
+    lines.append(
+        f"{size(total)} of {size(plan.room)} {size.name}: {verdict}" if is_known else f"{size(total)} {size.name}"
+    )
     return [("memory", lines[0]), *(("", line) for line in lines[1:])]
 
 

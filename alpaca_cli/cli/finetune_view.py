@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alpaca_cli.cli import screen
-from alpaca_cli.cli.generate_view import command_line
 
 if TYPE_CHECKING:
     from alpaca_cli.finetune.metrics import Record
@@ -29,7 +28,8 @@ MFU = "MFU: 6 FLOPs (LoRA: 4) for each parameter and real token, of what the GPU
 class View:
     """The live view of a run: its records, on the screen."""
 
-    def __init__(self) -> None:
+    def __init__(self, command: str = "") -> None:
+        self._command = command
         self._ticker = screen.Ticker()
         self._began = time.monotonic()
         self._phase = "starting the processes"
@@ -53,14 +53,22 @@ class View:
 
     def record(self, record: Record) -> None:
         """A record of `metrics.jsonl`."""
-        {"phase": self._on_phase, "step": self._on_step, "eval": self._on_eval, "checkpoint": self._on_checkpoint}.get(
-            record["kind"], lambda _: None
-        )(record)
+        {
+            "phase": self._on_phase,
+            "step": self._on_step,
+            "eval": self._on_eval,
+            "checkpoint": self._on_checkpoint,
+            "resume": self._on_resume,
+        }.get(record["kind"], lambda _: None)(record)
 
     def stopping(self) -> None:
         """The user, or a scheduler, wants an end."""
         self._is_stopping = True
         screen.say("stopping after a checkpoint; again: at once, without one")
+
+    def stopped(self) -> None:
+        """The run was asked to stop, and did: the command that goes on."""
+        screen.say(f"stopped; to go on: {self._command}")
 
     def tick(self) -> None:
         """Show the state now; to be called a few times a second."""
@@ -92,6 +100,13 @@ class View:
         self._saved = record["step"]
         if not screen.is_terminal() and record["step"]:
             screen.say(f"checkpoint of step {record['step']:,}")
+
+    def _on_resume(self, record: Record) -> None:
+        words = f"going on from the checkpoint of step {record['step']:,}"
+        if record["again"]:
+            words += f", {record['again']:,} step{'s' * (record['again'] != 1)} after it done again"
+        same = "as if it had not stopped, bit for bit" if record["is_exact"] else "equal within rounding"
+        screen.say(f"{words}: {same}")
 
     def _line(self) -> str:
         last = self._steps[-1]
@@ -160,11 +175,6 @@ def summarise(folder: Path, records: list[Record]) -> None:
     screen.say(f"  curve    {folder / 'loss.png'}")
     screen.say(f"  report   {folder / 'report.json'}")
     screen.say(f"  model    {folder / 'model'}; its README.md shows how to use it")
-
-
-def stopped() -> None:
-    """The run was asked to stop, and did: the command that goes on."""
-    screen.say(f"stopped; to go on: {command_line({})}")
 
 
 def result(folder: Path, report: dict[str, Any]) -> dict[str, object]:

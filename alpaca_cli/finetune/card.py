@@ -34,15 +34,18 @@ class Facts:
     num_examples: int
     """Different examples trained on."""
     num_steps: int
+    epochs: float
+    """How often each example was seen."""
     real_tokens: int
     """Of all steps."""
     supervised_tokens: int
     """Of all steps."""
     loss: float
-    """Mean over the last steps."""
+    """Mean over the last `num_last` steps."""
+    num_last: int
     held_out: tuple[float, float] | None
     """Loss on held-out examples before and after; None: none were held out."""
-    hours: float
+    seconds: float
     """Of training, all tries together."""
     devices: str
     """What it ran on: `4 x NVIDIA A100-SXM4-80GB`."""
@@ -123,7 +126,7 @@ def _how(facts: Facts) -> str:
         "loss": "on the response and its end-of-sequence token only, mean over all such tokens of a step",
         "examples a step": f"{recipe.batch.examples_per_step:,}, packed without padding, none sees another",
         "longest example": f"{data.max_tokens:,} tokens; longer ones were {long}",
-        "epochs": f"{train.epochs:g}",
+        "epochs": f"{facts.epochs:.3g}",
         "learning rate": f"{train.lr:g}, {schedule}, warm-up over {train.warmup:.3g} of all steps",
         "optimizer": f"AdamW ({train.beta1:g}, {train.beta2:g}, {train.eps:g}), weight decay {train.weight_decay:g}"
         + clipping,
@@ -140,8 +143,8 @@ def _numbers(facts: Facts) -> str:
     rows = {
         "steps": f"{facts.num_steps:,}",
         "tokens": f"{facts.real_tokens:,}, of them {facts.supervised_tokens:,} with loss",
-        "time": f"{facts.hours:.3g} hours",
-        "loss at the end": f"{facts.loss:.4f}",
+        "time": f"{facts.seconds / 3600:.3g} hours" if facts.seconds > 3600 else f"{facts.seconds:.0f} s",
+        "loss at the end": f"{facts.loss:.4f}, the mean of the last {facts.num_last} steps",
     }
     if facts.held_out is not None:
         before, after = facts.held_out
@@ -156,9 +159,8 @@ def _licence(facts: Facts) -> str:
     )
     if facts.model_type == "llama":
         text += (
-            "\nThe weights of the first LLaMA models may not be passed on, neither changed nor unchanged. What changed "
-            "may be: `alpaca diff make` writes it, and whoever has the base gets this model back from it with "
-            "`alpaca diff recover`.\n"
+            "\nThe weights of the first LLaMA models may not be passed on, neither changed nor unchanged. If the base "
+            "is one of them, publish only what changed, so that whoever has the base gets this model back from it.\n"
         )
     return text
 

@@ -38,7 +38,10 @@ def draw_loss(metrics: Path, out: Path) -> None:
             words = f"mean over {width} steps"
             axes.plot(step[:, 0], _smooth(step[:, 1], width), color=_BLUE, linewidth=2, label=words)
     if len(held_out):
-        axes.plot(held_out[:, 0], held_out[:, 1], "o-", color=_ORANGE, markersize=5, linewidth=1, label="held-out loss")
+        joined = "o-" if len(held_out) > 2 else "o"  # two points are no curve
+        axes.plot(
+            held_out[:, 0], held_out[:, 1], joined, color=_ORANGE, markersize=5, linewidth=1, label="held-out loss"
+        )
     axes.set_xlabel("step")
     axes.set_ylabel("loss per supervised token")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -1,6 +1,6 @@
 """`metrics.jsonl`: what a run tells while it goes on, one JSON object a line, written by its first process.
 
-Each has a `kind`: phase, step, eval or checkpoint.  A run that is taken up again forgets what came after its
+Each has a `kind`: phase, step, eval, checkpoint or resume.  A run that is taken up again forgets what came after its
 checkpoint.
 """
 
@@ -45,15 +45,16 @@ class Metrics:
         """What the run does now."""
         self.write("phase", phase=phase, time=time.time())
 
-    def cut(self, step: int) -> None:
-        """Forget what was written of steps after `step`, and a line that a kill tore."""
+    def cut(self, step: int) -> int:
+        """Forget what was written of steps after `step`, and a line that a kill tore; returns how many steps."""
         if not self._is_writing or not self._path.exists():
-            return
+            return 0
         records = read_metrics(self._path)
         with write_atomically(self._path) as stream:
             for record in records:
                 if record.get("step", 0) <= step:
                     stream.write(dumps(record).encode() + b"\n")
+        return sum(record["kind"] == "step" and record["step"] > step for record in records)
 
 
 def read_metrics(path: Path) -> list[Record]:

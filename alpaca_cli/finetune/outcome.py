@@ -14,7 +14,7 @@ from alpaca_cli.format.template import Template
 from alpaca_cli.recipe.finetune import FinetuneRecipe
 
 FIGURE = "loss.png"
-LAST = 20  # steps over which the loss at the end is a mean
+LAST = 20  # steps over which the loss at the end is a mean, and at most a tenth of all
 
 
 def report(
@@ -27,6 +27,7 @@ def report(
     losses = [step["loss"] for step in steps]
     seconds = sum(step["seconds"] for step in steps)
     real = sum(step["real_tokens"] for step in steps)
+    last = max(1, min(LAST, len(losses) // 10))
     facts = inputs.tokens.facts
     return {
         "name": run.name,
@@ -56,7 +57,8 @@ def report(
         "examples_per_s": sum(step["examples"] for step in steps) / seconds if seconds else None,
         "real_tokens_per_s": real / seconds if seconds else None,
         "mean_loss": _mean(losses),
-        "last_loss": _mean(losses[-LAST:]),
+        "last_loss": _mean(losses[-last:]),
+        "last_loss_steps": last,
         "held_out_loss": {"before": _loss(looks[:1]), "after": _loss(looks[-1:])} if looks else None,
         "peak_memory_bytes": max((step["memory_bytes"] for step in steps), default=None),
         "versions": versions(),
@@ -81,11 +83,13 @@ def card_of(report: Mapping[str, Any], recipe: FinetuneRecipe, template: Templat
         data_digest=report["data"]["digest"],
         num_examples=report["data"]["num_trained"],
         num_steps=report["num_steps"],
+        epochs=report["epochs"],
+        num_last=report["last_loss_steps"],
         real_tokens=report["real_tokens"],
         supervised_tokens=report["supervised_tokens"],
         loss=float("nan") if report["last_loss"] is None else report["last_loss"],
         held_out=None if held_out is None else (held_out["before"], held_out["after"]),
-        hours=report["training_s"] / 3600,
+        seconds=report["training_s"],
         devices=report["devices"],
         versions=report["versions"],
     )

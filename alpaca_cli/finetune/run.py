@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import platform
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from alpaca_cli.data.jsonl import dumps
 from alpaca_cli.data.shipped import find
 from alpaca_cli.errors import Problem, UsageError
 from alpaca_cli.finetune.launch.heartbeat import at_work
+from alpaca_cli.finetune.metrics import NAME as METRICS
+from alpaca_cli.finetune.metrics import read_metrics
 from alpaca_cli.finetune.plan.architecture import Architecture, read_architecture
 from alpaca_cli.finetune.plan.gpus import Gpu
 from alpaca_cli.finetune.plan.plan import Plan, make_plan
@@ -89,8 +92,14 @@ def with_paths(recipe: FinetuneRecipe, *, beside: Path) -> FinetuneRecipe:
         found[part] = path = beside / Path(name).expanduser()
         is_there = path.is_dir() if part == "model" else path.exists() or any(c in name for c in "*?[")
         if not is_there:
+            if part == "model" and path.exists():
+                problems.append(Problem("expected the folder of a model, found a file", str(path)))
+                continue
             what = "no such folder of a model" if part == "model" else "no such dataset"
-            problems.append(Problem(what, str(path), nearest_name(path)))
+            hint = nearest_name(path)
+            if part == "model" and not hint:
+                hint = "name a folder in Hugging Face layout on this machine: nothing is downloaded"
+            problems.append(Problem(what, str(path), hint))
     if problems:
         error = UsageError(problems[0].message)
         error.problems = tuple(problems)
@@ -138,10 +147,13 @@ def prepare(inputs: Inputs, plan: Plan, out: Path, *, is_first: bool = True, che
         kept = json.loads((out / PLAN).read_bytes()) if (out / PLAN).exists() else {}
         if kept.get("tokens_key", key := inputs.tokens.facts.key) != key:
             refused.append("another dataset or tokenizer")
-        if refused:
+        if refused and _has_trained(out):
             hint = "give the recipe of that run, or another --out"
             raise UsageError(f"another run is in this folder: {'; '.join(refused)}", where=str(out), hint=hint)
-        notes += [f"taken up otherwise than it began: {text}" for text in differing.values()]
+        if refused and is_first:  # of a run that did no step there is nothing to keep
+            shutil.rmtree(out / "checkpoints", ignore_errors=True)
+            (out / METRICS).unlink(missing_ok=True)
+        notes += [] if refused else [f"taken up otherwise than it began: {text}" for text in differing.values()]
     elif out.exists() and any(not path.name.startswith(".") for path in out.iterdir()):  # a lock, a file half written
         raise UsageError("this folder holds something else than a run", where=str(out), hint=_ANOTHER)
     is_complete = (out / REPORT).exists()
@@ -153,6 +165,12 @@ def prepare(inputs: Inputs, plan: Plan, out: Path, *, is_first: bool = True, che
         write_text(out / PLAN, dumps({**plan.as_json(), "tokens_key": inputs.tokens.facts.key}) + "\n")
         write_text(out / VERSIONS, dumps(versions()) + "\n")
     return Prepared(out, plan.settled, plan, inputs, tuple(notes), is_complete)
+
+
+def _has_trained(out: Path) -> bool:
+    """Whether any step of the run in a folder is done."""
+    kept = any(path.name > "step-000000" for path in (out / "checkpoints").glob("step-*"))
+    return kept or any(record["kind"] == "step" for record in read_metrics(out / METRICS))
 
 
 def make_folder(folder: Path) -> None:

@@ -23,10 +23,11 @@ from alpaca_cli.finetune.loop import Loop, Surroundings
 from alpaca_cli.finetune.metrics import Metrics, Record
 from alpaca_cli.finetune.outcome import FIGURE, card_of, figure, report
 from alpaca_cli.finetune.plan.gpus import seen_gpus
-from alpaca_cli.finetune.run import RECIPE, REPORT, TOKENIZER, read_inputs
+from alpaca_cli.finetune.run import RECIPE, REPORT, TOKENIZER, read_inputs, versions
 from alpaca_cli.finetune.save.checkpoint import Checkpoints
 from alpaca_cli.finetune.save.export import export
 from alpaca_cli.finetune.step.assembly import assemble
+from alpaca_cli.finetune.step.basemodel import BaseModel
 from alpaca_cli.finetune.step.batches import Batches, Ints, Step
 from alpaca_cli.finetune.step.optimizer import AdamW
 from alpaca_cli.finetune.step.selfcheck import check_loss
@@ -138,7 +139,11 @@ class _Worker:
     def run(self) -> bool:
         """From the newest checkpoint, or the beginning, to the exported model."""
         if not self._take_up():
+            if self._is_asked():
+                return False
             self._begin()
+        if self._is_asked():  # nothing was done that a checkpoint would have to keep
+            return False
         try:
             is_complete = self._loop.run(self._save)
         except BaseException:
@@ -155,6 +160,12 @@ class _Worker:
             write_text(self._run / REPORT, dumps(facts) + "\n")
         return True
 
+    def _is_asked(self) -> bool:
+        """Whether any process was asked to stop."""
+        asked = torch.tensor(float(self._watch.should_stop()), device=self._device)
+        dist.all_reduce(asked)
+        return bool(asked)
+
     def close(self) -> None:
         """Let trackers send what they still have."""
         if self._trackers is not None:
@@ -165,13 +176,30 @@ class _Worker:
         found = self._checkpoints.latest()
         if found is None:
             return False
-        if found.facts.get("tokens") != self._inputs.tokens.facts.key:
-            hint = "give the dataset and tokenizer of that run, or another --out"
-            raise UsageError("the dataset is not the one that this run began with", where=str(self._run), hint=hint)
+        facts = self._facts()
+        for part, what in (("tokens", "dataset or tokenizer"), ("base", "base model")):
+            if found.facts.get(part) != facts[part]:
+                hint = f"give the {what} of that run, or another --out"
+                message = f"the {what} is not the one that this run began with"
+                raise UsageError(message, where=str(self._run), hint=hint)
         self._checkpoints.load(found, self._state())
         self._loop.step = found.step
-        self._metrics.cut(found.step)
+        is_exact = self._device.type == "cpu" and found.facts == facts
+        again = self._metrics.cut(found.step)
+        self._metrics.write("resume", step=found.step, again=again, is_exact=is_exact)
         return True
+
+    def _facts(self) -> dict[str, Any]:
+        """What a checkpoint says of the run beside its tensors: on what a next step of the same bits depends."""
+        recipe = self._recipe
+        base = BaseModel(Path(recipe.model.path or "")).digest() if recipe.method == "lora" else None
+        return {
+            "tokens": self._inputs.tokens.facts.key,
+            "base": base,  # else all of it is in the checkpoint
+            "world": self._where.world,
+            "rounding": [recipe.batch.tokens_per_microbatch, recipe.memory.model_dump(), recipe.compile],
+            "versions": versions(),
+        }
 
     def _begin(self) -> None:
         """Check the loss, then save and export once, so that neither can fail for the first time after hours."""
@@ -196,7 +224,7 @@ class _Worker:
         self._watch.beat(step, "saving")
         self._written()
         began = time.monotonic()
-        self._checkpoints.save(step, self._state(), {"tokens": self._inputs.tokens.facts.key})
+        self._checkpoints.save(step, self._state(), self._facts())
         self._saving = {"step": step, "path": f"checkpoints/step-{step:06d}", "stalled_s": time.monotonic() - began}
 
     def _beat(self, step: int, phase: str) -> None:

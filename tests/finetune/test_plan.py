@@ -281,3 +281,18 @@ def test_planning_imports_no_torch() -> None:
         "assert not {'torch', 'transformers', 'accelerate'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_a_run_that_is_all_warm_up_is_refused() -> None:
+    refused(
+        planned(train={"max_steps": 1}),
+        "nothing would be learnt: 1 step in all, 1 of warm-up from a rate of 0",
+        "--set train.warmup=0",
+    )
+    few = planned(train={"max_steps": 5})
+    assert any("only 5 steps, the first with a learning rate of 0" in note for note in few.notes)
+
+
+def test_gpus_that_are_named_for_a_run_on_a_cpu_or_stay_idle_are_told() -> None:
+    refused(planned(parallel={"device": "cpu"}), "parallel.device: cpu, but GPUs are named", "leave out --gpu")
+    assert any("3 of 4 GPUs stay idle" in note for note in planned(parallel={"processes": 1}, method="lora").notes)

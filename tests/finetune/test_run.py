@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -149,7 +150,8 @@ def test_a_run_that_is_killed_goes_on_to_the_same_bytes(bench: Bench) -> None:
     psutil.wait_procs(tree, timeout=10)
     process.communicate()
     assert len(bench.steps("killed")) < NUM_STEPS
-    bench.run(command)
+    told = bench.run(command)
+    assert re.search(r"going on from the checkpoint of step \d+.*: as if it had not stopped, bit for bit", told)
 
     assert bench.digest("killed") == bench.digest("reference")
     assert [step["loss"] for step in bench.steps("killed")] == [step["loss"] for step in bench.steps("reference")]
@@ -171,7 +173,8 @@ def test_a_run_goes_on_with_another_number_of_processes_whoever_starts_them(benc
         assert process.returncode == code if code is not None else process.returncode != 0
     launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "4", "--num_machines", "1"]
     port = ["--main_process_port", str(free_port()), "--mixed_precision", "no", "--dynamo_backend", "no"]
-    bench.run([sys.executable, *launch, *port, "-m", "alpaca_cli", *bench.words("elastic")])
+    told = bench.run([sys.executable, *launch, *port, "-m", "alpaca_cli", *bench.words("elastic")])
+    assert re.search(r"going on from the checkpoint of step \d+: equal within rounding", told)
 
     assert_same_curve(bench, "elastic")
 
@@ -194,6 +197,20 @@ def test_a_pytorch_that_sees_no_gpu_is_told() -> None:
     recipe = FinetuneRecipe.model_validate({"kind": "finetune", "parallel": {"device": "cuda"}})
     with pytest.raises(UsageError, match=r"parallel.device: PyTorch .* finds no GPU"):
         _join(recipe, Place())
+
+
+def test_a_run_that_is_stopped_before_its_first_step_has_trained_nothing_and_takes_another_recipe(bench: Bench) -> None:
+    process = bench.start([*ALPACA, *bench.words("early", "--processes", "1")])
+    while not (bench.folder / "early" / "heartbeats").exists() and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130, told
+    assert "stopped; to go on: alpaca finetune" in told
+    assert bench.steps("early") == []
+    bench.run([*ALPACA, *bench.words("early", "--processes", "1", "--set", "train.max_steps=2")])
+
+    assert len(bench.steps("early")) == 2
 
 
 def test_another_recipe_or_dataset_is_refused_with_the_difference(bench: Bench) -> None:

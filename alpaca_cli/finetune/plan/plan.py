@@ -26,6 +26,7 @@ from alpaca_cli.recipe.finetune import FinetuneRecipe
 ASSUMED_ONE_NODE = (0.35, 0.50)
 ASSUMED_NODES = (0.20, 0.45)
 BUSY = 2 * GIB  # that others use of a GPU, from which on it is told
+FEW = 10  # steps that teach next to nothing
 MOST_GPUS = 64  # of a node, up to which more are tried
 # What is tried where memory is short, the least intrusive first.
 REMEDIES: tuple[dict[str, str], ...] = (
@@ -141,7 +142,7 @@ def make_plan(
     steps = count(tokens, recipe)
     recipe = with_device(recipe, architecture, there)
     on_gpu, local = recipe.parallel.device == "cuda", recipe.parallel.processes or 1
-    problems = list(_impossible(recipe, architecture, steps, there))
+    problems = list(_impossible(recipe, architecture, steps, there, is_here=is_here))
     used = there[:local] if on_gpu else ()
     free = free_memory()
     room = _room(recipe, architecture, used, free)
@@ -151,9 +152,11 @@ def make_plan(
     if not found.fits and not problems:
         problems.append(_too_large(recipe, architecture, steps, used, room, found.memory))
     if is_here and host.total > free and (on_gpu or found.fits):
-        problems.append(_short("host memory", host.total, free, "more memory, or --set memory.offload=none"))
+        way = " or --set memory.offload=none," if recipe.memory.offload == "cpu" else ""
+        problems.append(_short("host memory", host.total, free, f"fewer processes,{way} or a machine with more memory"))
     if disk_free is not None and needed.total > disk_free:
-        hint = "name another place with --out, or keep less: --set checkpoint.keep=1, --set export.dtype=bf16"
+        less = ", or keep less: --set checkpoint.keep=1" if recipe.checkpoint.keep > 1 else ""
+        hint = f"make room, or name another place with --out{less}"
         problems.append(_short("disk", needed.total, disk_free, hint, where=str(out)))
     is_shared = found.recipe.memory.shared_preamble == "on"
     computed = steps.computed_tokens(is_shared=is_shared, packs_per_step=found.packs)
@@ -175,7 +178,7 @@ def make_plan(
         flops=flops,
         seconds=_seconds(found.recipe, flops, used),
         problems=tuple(problems),
-        notes=tuple(_notes(found.recipe, architecture, tokens.facts, used)),
+        notes=tuple(_notes(found.recipe, architecture, tokens.facts, steps, used, len(there))),
     )
 
 
@@ -184,7 +187,9 @@ def assumed_shares(recipe: FinetuneRecipe) -> tuple[float, float]:
     return ASSUMED_ONE_NODE if recipe.parallel.nodes == 1 else ASSUMED_NODES
 
 
-def _impossible(recipe: FinetuneRecipe, model: Architecture, steps: Steps, gpus: Sequence[Gpu]) -> Iterator[Problem]:
+def _impossible(
+    recipe: FinetuneRecipe, model: Architecture, steps: Steps, gpus: Sequence[Gpu], *, is_here: bool
+) -> Iterator[Problem]:
     """What is wrong before memory is looked at."""
     parallel, processes = recipe.parallel, recipe.parallel.processes or 1
     if parallel.device == "cuda" and not gpus:
@@ -198,6 +203,14 @@ def _impossible(recipe: FinetuneRecipe, model: Architecture, steps: Steps, gpus:
     if world_of(recipe) % parallel.replicate:
         message = f"parallel.replicate: {world_of(recipe)} processes are not divisible by {parallel.replicate}"
         yield Problem(message, hint="choose a divisor, or 1 to shard over all of them")
+    if parallel.device == "cpu" and not is_here:
+        yield Problem("parallel.device: cpu, but GPUs are named", hint="leave out --gpu, or --set parallel.device=cuda")
+    if steps.num_warmup >= steps.num_steps:
+        message = (
+            f"nothing would be learnt: {_steps(steps.num_steps)} in all, {steps.num_warmup} of warm-up from a rate of 0"
+        )
+        hint = "more data or epochs, smaller batch.examples_per_step, or --set train.warmup=0"
+        yield Problem(message, hint=hint)
     if steps.longest > model.max_positions:
         message = f"the longest example has {steps.longest} tokens, the model has {model.max_positions} positions"
         yield Problem(message, hint=f"--set data.max_tokens={model.max_positions}")
@@ -234,8 +247,17 @@ def _too_large(
             ways.append(f"{number} of these GPUs on each node")
             break
         number *= 2
-    hint = f"fits with: {'; or '.join(ways[:NUM_TOLD])}" if ways else "use a smaller model, or larger GPUs"
+    if not gpus and (recipe.parallel.processes or 1) > 1 and _fits_alone(recipe, model, steps, room):
+        ways.append("--set parallel.processes=1")
+    otherwise = "use a smaller model, or larger GPUs" if gpus else "use a smaller model, or a machine with more memory"
+    hint = f"fits with: {'; or '.join(ways[:NUM_TOLD])}" if ways else otherwise
     return Problem(message, hint=hint)
+
+
+def _fits_alone(recipe: FinetuneRecipe, model: Architecture, steps: Steps, room: int) -> bool:
+    """Whether one process on this machine's CPU would have room where several have not."""
+    alone = changed(recipe, parallel={"processes": 1, "replicate": 1})
+    return settle(alone, model, steps, room=room * (recipe.parallel.processes or 1)).fits
 
 
 def _remedied(recipe: FinetuneRecipe, remedy: dict[str, str]) -> FinetuneRecipe | None:
@@ -267,9 +289,16 @@ def _seconds(recipe: FinetuneRecipe, flops: float, gpus: Sequence[Gpu]) -> tuple
     return flops / (peak * best), flops / (peak * worst)
 
 
-def _notes(recipe: FinetuneRecipe, model: Architecture, facts: TokenFacts, gpus: Sequence[Gpu]) -> Iterator[str]:
+def _notes(
+    recipe: FinetuneRecipe, model: Architecture, facts: TokenFacts, steps: Steps, gpus: Sequence[Gpu], num_there: int
+) -> Iterator[str]:
     yield from model.notes
     yield from facts.notes
+    if steps.num_steps < FEW:
+        few = f"only {_steps(steps.num_steps)}, the first with a learning rate of 0"
+        yield f"{few}: more data or epochs, or smaller batch.examples_per_step, teach more"
+    if gpus and len(gpus) < num_there:
+        yield f"{num_there - len(gpus)} of {num_there} GPUs stay idle: --set parallel.processes={num_there}"
     if recipe.memory.offload == "cpu" and not gpus:
         yield "memory.offload: on a CPU everything lies in host memory anyway"
     for number, gpu in enumerate(gpus):
@@ -278,7 +307,12 @@ def _notes(recipe: FinetuneRecipe, model: Architecture, facts: TokenFacts, gpus:
 
 
 def _short(what: str, needed: int, free: int, hint: str, *, where: str | None = None) -> Problem:
-    return Problem(f"not enough {what}: {_gib(needed)} GiB needed, {_gib(free)} free", where, hint)
+    unit, name = (GIB, "GiB") if needed >= GIB else (GIB // 1024, "MiB")
+    return Problem(f"not enough {what}: {needed / unit:.1f} {name} needed, {free / unit:.1f} free", where, hint)
+
+
+def _steps(count: int) -> str:
+    return f"{count} step{'s' * (count != 1)}"
 
 
 def _gib(num_bytes: int) -> str:

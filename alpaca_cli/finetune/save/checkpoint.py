@@ -167,7 +167,9 @@ class Checkpoints:
         with ThreadPoolExecutor(_NUM_THREADS) as pool:
             for path, found in zip(paths, pool.map(_sha256, paths), strict=True):
                 if found != checkpoint.files[path.name].sha256:
-                    hint = f"put it back from a copy, or remove {path.parent} to go on from the checkpoint before"
+                    earlier = [each.name for each in self._folder.glob("step-*") if each.name < path.parent.name]
+                    then = f"goes on from {max(earlier)}" if earlier else "begins anew, for there is no earlier one"
+                    hint = f"put it back from a copy; without {path.parent} the run {then}"
                     raise IntegrityError("not as it was written: its SHA-256 differs", where=str(path), hint=hint)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from hashlib import sha256
 from pathlib import Path
 
 import torch
@@ -17,6 +18,7 @@ from alpaca_cli.errors import DataError, UsageError
 from alpaca_cli.finetune.step.shard import fill
 
 _OTHER_NAMES = "complete the download; or, if the names are of another kind, load and save it once with transformers"
+EDGE = 1 << 16  # bytes of each end of a file that its digest looks at
 BLOCK = 4096  # rows of an embedding that are read at once for their mean
 
 
@@ -26,6 +28,18 @@ class BaseModel:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._files = {name: file for file in _files(folder) for name in _names(file)}
+
+    def digest(self) -> str:
+        """SHA-256 over names, sizes, beginnings and ends of the files: another model has another."""
+        digest = sha256()
+        for file in sorted(set(self._files.values())):
+            size = file.stat().st_size
+            digest.update(f"{file.name} {size} ".encode())
+            with file.open("rb") as stream:
+                digest.update(stream.read(EDGE))
+                stream.seek(max(0, size - EDGE))
+                digest.update(stream.read())
+        return digest.hexdigest()
 
     def find(self, name: str, prefix: str) -> str | None:
         """The name under which the folder has the tensor that the model calls `name`, with or without its prefix."""
