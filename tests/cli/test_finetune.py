@@ -264,7 +264,7 @@ def test_mistakes_are_told_before_anything_is_made(
     assert not Path("runs").exists()
 
 
-@pytest.mark.parametrize("words", [["--plan", "--gpu", "a100-80g:4", "--json"], ["--set", "train.lr=fast"]])
+@pytest.mark.parametrize("words", [["--plan", "--json"], ["--set", "train.lr=fast"]])
 def test_a_plan_and_a_wrong_recipe_load_no_torch(base: Path, dataset: Path, words: list[str]) -> None:
     code = (
         "import sys; from alpaca_cli.cli.app import main; code = main(sys.argv[1:]);"

@@ -69,7 +69,7 @@ def test_another_mistake_of_one_is_told_by_all(told: dict[str, Any]) -> None:
 
 def test_a_flipped_bit_is_found_by_all(told: dict[str, Any]) -> None:
     where = told["folder"] / "step-000004" / "__1_0.distcp"
-    hint = f"put it back from a copy, or remove {where.parent} to go on from the checkpoint before"
+    hint = f"put it back from a copy; without {where.parent} the run goes on from step-000003"
     for answer in told["run"]:
         assert answer["flipped"] == ["IntegrityError", "not as it was written: its SHA-256 differs", str(where), hint]
 

@@ -157,7 +157,11 @@ def test_gpus_that_are_asked_for_but_not_there_are_refused() -> None:
 def test_other_impossible_recipes_are_refused() -> None:
     refused(planned("a100-80g:4", parallel={"replicate": 3}), "4 processes are not divisible by 3", "a divisor")
     short = tokens_of([40, 300, 90], [10, 20, 30])
-    refused(planned((), model=TINY, tokens=short), "longest example has 300 tokens", "data.max_tokens=256")
+    refused(
+        planned((), model=TINY, tokens=short, train={"warmup": 0.0}),
+        "longest example has 300 tokens",
+        "data.max_tokens=256",
+    )
     refused(planned("v100-32g:8"), "V100 32 GB cannot do", "precision.compute=fp32")
     planned("v100-32g:8", precision={"compute": "fp32"}).refuse()
 
@@ -213,7 +217,7 @@ def test_notes_are_gathered() -> None:
     notes = planned((busy,) * 4, model=model, tokens=tokens).notes
     assert notes[:3] == ("of the model", "of the rows", "10.0 GiB of GPU 0 (A100 80 GB) are in use by something else")
     offloaded = planned((), model=TINY, tokens=SMALL, memory={"offload": "cpu"})
-    assert "everything lies in host memory" in offloaded.notes[0]
+    assert any("everything lies in host memory" in note for note in offloaded.notes)
 
 
 def test_the_plan_is_told_in_words(capsys: pytest.CaptureFixture[str]) -> None:

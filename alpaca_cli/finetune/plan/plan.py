@@ -203,7 +203,7 @@ def _impossible(
     if world_of(recipe) % parallel.replicate:
         message = f"parallel.replicate: {world_of(recipe)} processes are not divisible by {parallel.replicate}"
         yield Problem(message, hint="choose a divisor, or 1 to shard over all of them")
-    if parallel.device == "cpu" and not is_here:
+    if parallel.device == "cpu" and gpus and not is_here:
         yield Problem("parallel.device: cpu, but GPUs are named", hint="leave out --gpu, or --set parallel.device=cuda")
     if steps.num_warmup >= steps.num_steps:
         message = (
