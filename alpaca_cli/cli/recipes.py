@@ -71,6 +71,10 @@ def validate(recipe: Name, set_: options.Set = None, json: options.Json = False)
     checked = load_any(path, set_ or [])
     if isinstance(checked, GenerateRecipe):
         load_inputs(checked, beside=path.parent)
+    elif checked.model.path and checked.data.path:  # else flags name them
+        from alpaca_cli.finetune.run import with_paths
+
+        with_paths(checked, beside=path.parent)
     if json:
         screen.emit_json({"path": str(path), "kind": checked.kind, "is_valid": True})
     else:

@@ -15,6 +15,7 @@ from conftest import Outcome
 Alpaca = Callable[..., Outcome]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_the_whole_way_makes_everything_it_names(alpaca: Alpaca) -> None:
     """With a tenth of the examples, from which a model learns next to nothing."""

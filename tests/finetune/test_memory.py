@@ -35,6 +35,7 @@ def measured() -> dict[str, tuple[int, int]]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_what_is_reckoned_is_what_a_step_holds_within_a_tenth(name: str, measured: dict[str, tuple[int, int]]) -> None:
     held, reckoned = measured[name]

@@ -144,6 +144,7 @@ def trainer_curve(base: Base, out: Path) -> list[dict[str, float]]:
     return [{"loss": each["loss"], "lr": each["learning_rate"], "grad_norm": each["grad_norm"]} for each in steps]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 def test_twenty_steps_are_those_of_the_padded_loop_and_of_the_trainer(
     base: Base, alpaca: Alpaca, tmp_path: Path

@@ -159,6 +159,7 @@ def test_a_run_that_is_killed_goes_on_to_the_same_bytes(bench: Bench) -> None:
     assert [step["loss"] for step in bench.steps("killed")] == [step["loss"] for step in bench.steps("reference")]
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_another_number_of_processes_whoever_starts_them(bench: Bench) -> None:
     """Two of our own, stopped by a signal; then one under torchrun, stopped too; then four under accelerate launch."""
     stages = [
@@ -181,6 +182,7 @@ def test_a_run_goes_on_with_another_number_of_processes_whoever_starts_them(benc
     assert_same_curve(bench, "elastic")
 
 
+@pytest.mark.slow
 def test_two_nodes_that_meet_on_loopback_train_as_one(bench: Bench) -> None:
     meeting = ["--nodes", "2", "--rdzv", f"127.0.0.1:{free_port()}"]
     nodes = [
@@ -201,6 +203,7 @@ def test_a_pytorch_that_sees_no_gpu_is_told() -> None:
         _join(recipe, Place())
 
 
+@pytest.mark.slow
 def test_a_run_that_is_stopped_before_its_first_step_has_trained_nothing_and_takes_another_recipe(bench: Bench) -> None:
     process = bench.start([*ALPACA, *bench.words("early", "--processes", "1")])
     while not (bench.folder / "early" / "heartbeats").exists() and process.poll() is None:
