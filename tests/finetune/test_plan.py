@@ -86,7 +86,7 @@ def test_what_the_recipe_leaves_open_is_settled() -> None:
     assert on_gpu.batch.tokens_per_microbatch is not None
     on_cpu = planned((), model=TINY, tokens=SMALL).settled
     assert (on_cpu.parallel.device, on_cpu.parallel.processes, on_cpu.compile) == ("cpu", 1, "off")
-    assert (on_cpu.memory.activation_checkpointing, on_cpu.memory.shared_preamble) == ("none", "on")
+    assert (on_cpu.memory.activation_checkpointing, on_cpu.memory.shared_preamble) == ("none", "off")
     dropping = planned((), model=replace(TINY, has_dropout=True), tokens=SMALL).settled
     assert dropping.memory.shared_preamble == "off"
     assert planned((), model=TINY, tokens=SMALL, compile="layers").settled.compile == "layers"

@@ -140,7 +140,7 @@ def make_plan(
     is_here = gpus is None
     there = seen_gpus() if gpus is None else gpus
     steps = count(tokens, recipe)
-    recipe = with_device(recipe, architecture, there)
+    recipe = with_device(recipe, there)
     on_gpu, local = recipe.parallel.device == "cuda", recipe.parallel.processes or 1
     problems = list(_impossible(recipe, architecture, steps, there, is_here=is_here))
     used = there[:local] if on_gpu else ()

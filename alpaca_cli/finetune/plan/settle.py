@@ -30,15 +30,14 @@ class Settled:
     """In the room of one process's device."""
 
 
-def with_device(recipe: FinetuneRecipe, model: Architecture, gpus: tuple[Gpu, ...]) -> FinetuneRecipe:
+def with_device(recipe: FinetuneRecipe, gpus: tuple[Gpu, ...]) -> FinetuneRecipe:
     """The recipe with device, processes, compilation and the sharing of preambles settled, on `gpus` of a node."""
     parallel = recipe.parallel
     device = parallel.device if parallel.device != "auto" else ("cuda" if gpus else "cpu")
     processes = parallel.processes or (max(1, len(gpus)) if device == "cuda" else 1)
     shared, compiled = recipe.memory.shared_preamble, recipe.compile
     if shared == "auto":
-        drops = model.has_dropout or (recipe.method == "lora" and recipe.lora.dropout > 0)
-        shared = "on" if device == "cpu" and not drops else "off"
+        shared = "off"  # until it is measured to be faster somewhere: see benchmarks/RESULTS.md
     if compiled == "auto":
         compiled = "layers" if device == "cuda" and recipe.memory.activation_checkpointing != "selective" else "off"
     return changed(
