@@ -1,4 +1,4 @@
-"""Compiles the inner loops of `alpaca dedup` when the package is built; without a C compiler it is built without them.
+"""Compiles the inner loops of `alpaca dedup` and `alpaca diff` when the package is built, or leaves them out without a compiler.
 
 The library is plain C that Python calls through ctypes: one build serves every Python of its platform.
 """
@@ -22,25 +22,27 @@ from packaging.tags import platform_tags
 FLAGS = ["-O3", "-std=c99", "-shared", "-fPIC", "-fvisibility=hidden"]
 EXACT = ["-ffp-contract=off"]  # a fused multiply-add would round F otherwise than rouge_score does
 POPCNT = ["-mpopcnt"] if platform.machine() in ("x86_64", "AMD64") else []  # pyarrow asks more of a processor
+ROOMS = ("dedup", "diff")  # each with its *.c, which become one library
 NAME = "_kernel" + {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
 
 
 class KernelHook(BuildHookInterface):  # type: ignore[type-arg]
-    """Puts the library beside `kernel.py`, in the wheel or, where the source tree itself is installed, in that."""
+    """Puts the libraries beside each `kernel.py`, in the wheel or, where the source tree itself is installed, in that."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Called by hatchling before a wheel is put together."""
-        folder = Path(self.root, "alpaca_cli", "dedup")
         self._made = tempfile.mkdtemp()
-        library = Path(self._made, NAME)
-        if not self._compile(sorted(folder.glob("*.c")), library):
-            self.app.display_warning("no C compiler: alpaca dedup will use its slower pure Python way")
-            return
-        if version == "editable":
-            new = Path(shutil.copy(library, folder / f".{NAME}.new"))
-            new.replace(folder / NAME)  # a process may be using the old one
-        else:
-            build_data["force_include"][str(library)] = f"alpaca_cli/dedup/{NAME}"
+        for room in ROOMS:
+            folder = Path(self.root, "alpaca_cli", room)
+            library = Path(self._made, room + NAME)
+            if not self._compile(sorted(folder.glob("*.c")), library):
+                self.app.display_warning("no C compiler: alpaca dedup and diff will use their slower pure Python way")
+                return
+            if version == "editable":
+                new = Path(shutil.copy(library, folder / f".{NAME}.new"))
+                new.replace(folder / NAME)  # a process may be using the old one
+            else:
+                build_data["force_include"][str(library)] = f"alpaca_cli/{room}/{NAME}"
         build_data["pure_python"] = False
         build_data["tag"] = "py3-none-" + next(  # not sysconfig's name: of some Pythons for macOS pip does not know it
             name for name in platform_tags() if "manylinux" not in name and "musllinux" not in name
