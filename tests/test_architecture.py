@@ -22,6 +22,7 @@ FLOORS = [
     ["recipe"],
     ["format"],
     ["dedup"],
+    ["weights"],
     ["finetune", "generate", "rehearsal"],
     ["cli"],
 ]
@@ -30,7 +31,7 @@ FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 HEAVY = [
     "torch", "transformers", "accelerate", "safetensors", "openai", "pydantic", "yaml", "numpy", "rapidfuzz", "pyarrow",
     "httpx2", "rich.console", "asyncio", "alpaca_cli.recipe", "alpaca_cli.finetune", "alpaca_cli.generate",
-    "alpaca_cli.rehearsal.server",
+    "alpaca_cli.rehearsal.server", "alpaca_cli.weights",
 ]  # fmt: skip
 COMMANDS = [
     [], ["quickstart"], ["generate"], ["dedup"], ["format"], ["rehearsal"],

@@ -1,0 +1,150 @@
+"""The tensors of a model folder in Hugging Face layout, all of them, whichever files they lie in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from alpaca_cli.data.files import nearest_name, reason
+from alpaca_cli.errors import DataError, UsageError
+from alpaca_cli.weights.jsonobject import LONGEST, read_object
+from alpaca_cli.weights.pickled import read_pickled
+from alpaca_cli.weights.rawfile import DOWNLOAD, RawFile
+from alpaca_cli.weights.safetensors import read_header
+from alpaca_cli.weights.tensor import Tensor
+
+Kind = Literal["safetensors", "bin"]
+SINGLE: Mapping[Kind, str] = {"safetensors": "model.safetensors", "bin": "pytorch_model.bin"}
+"""The file of a model that is not sharded; the shards' index is named after it.  The first that is there counts."""
+ROTARY = re.compile(r"(rotary_emb\.inv_freq|\.attn\.bias|\.attention\.bias|\.masked_bias)$")
+"""Names of buffers that old versions of transformers saved with the parameters, and newer ones compute."""
+
+
+@dataclass(frozen=True)
+class WeightFolder:
+    """What the weights in a folder are; none is in memory."""
+
+    path: Path
+    files: tuple[Path, ...]
+    tensors: Mapping[str, Tensor]
+    """In the order of the files, then of their places."""
+    kind: Kind
+    shared: Mapping[str, str]
+    """Of tensors that are the same bytes on disk, all but the first: name to the name of the first."""
+
+    @property
+    def num_bytes(self) -> int:
+        """Of its files."""
+        return sum(file.stat().st_size for file in self.files)
+
+
+def read_folder(path: Path, what: str = "model") -> WeightFolder:
+    """The weights in a folder, safetensors before .bin, one file before shards; `what` it is: base, tuned, ...
+
+    Raises UsageError if there are none, not all that the index names, or some that lie elsewhere; DataError if a file
+    is malformed.
+    """
+    kind, files, expected = list_files(path, what)
+    tensors: dict[str, Tensor] = {}
+    shared: dict[str, str] = {}
+    first_at: dict[tuple[object, ...], str] = {}
+    for file in files:
+        found = read_header(file).tensors if kind == "safetensors" else read_pickled(file)
+        for tensor in sorted(found, key=lambda tensor: tensor.offset):
+            if tensor.name in tensors:
+                message = f"tensor {tensor.name[:200]!r} is in {tensors[tensor.name].path.name} too"
+                raise DataError(message, where=str(file), hint=DOWNLOAD)
+            tensors[tensor.name] = tensor
+            place = (file, tensor.offset, tensor.dtype, tensor.shape, tensor.steps)
+            if tensor.num_bytes and first_at.setdefault(place, tensor.name) != tensor.name:
+                shared[tensor.name] = first_at[place]
+    _refuse_others(expected, tensors, path)
+    return WeightFolder(path, files, tensors, kind, shared)
+
+
+def list_files(path: Path, what: str = "model") -> tuple[Kind, tuple[Path, ...], Mapping[str, str]]:
+    """Which files in a folder hold its weights, and the file that the index says each tensor is in (without index: {}).
+
+    Raises as `read_folder`, but looks into no weights.
+    """
+    if not path.is_dir():
+        found = "found a file" if path.exists() else "no such folder"
+        hint = nearest_name(path) if path.parent.is_dir() else f"download it first: hf download {path} --local-dir DIR"
+        raise UsageError(f"expected the folder of the {what}, {found}", where=str(path), hint=hint)
+    for kind, name in SINGLE.items():
+        if (path / name).exists() or (path / name).is_symlink():
+            _refuse_leading_out(path / name, what)
+            return kind, (path / name,), {}
+        index = path / f"{name}.index.json"
+        if index.exists() or index.is_symlink():
+            weight_map = _read_index(index, what)
+            files = tuple(path / each for each in sorted(set(weight_map.values())))
+            _refuse_missing(path, files)
+            for file in files:
+                _refuse_leading_out(file, what)
+            return kind, files, weight_map
+    raise UsageError(f"no weights in the folder of the {what}", where=str(path), hint=_no_weights(path))
+
+
+def _no_weights(path: Path) -> str:
+    """What to do about a folder without weights, by what it has instead."""
+    if (path / "adapter_config.json").exists():
+        return "this is a LoRA adapter: merge it into its base model first"
+    if next(path.glob("consolidated.*.pth"), None):
+        return "these are weights in the form of their makers: convert them to Hugging Face layout first"
+    if next((each for name in SINGLE.values() for each in path.glob(name.replace(".", "-*."))), None):
+        return "the index of its shards is missing: download it beside them"
+    return "name a folder with model.safetensors or its shards; config.json alone is not enough"
+
+
+def _read_index(index: Path, what: str) -> dict[str, str]:
+    """The name of each tensor's shard, which lies beside the index."""
+    _refuse_leading_out(index, what)
+    with RawFile(index, what="index") as file:
+        text = file.read(0, min(file.size, LONGEST + 1))
+    weight_map = read_object(text, index, "index of a model's shards").get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise DataError("expected the index of a model's shards", where=str(index), hint=DOWNLOAD)
+    for name in weight_map.values():
+        if not isinstance(name, str) or not name.isprintable() or Path(name).name != name or "\\" in name:
+            message = f"expected the names of shards beside it, found {str(name)[:200]!r}"
+            raise DataError(message, where=str(index), hint=DOWNLOAD)
+    return weight_map
+
+
+def _refuse_missing(folder: Path, files: tuple[Path, ...]) -> None:
+    missing = [file.name for file in files if not file.exists()]
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        message = f"{len(missing)} of {len(files)} shards are missing: {missing[0]}{more}"
+        raise UsageError(message, where=str(folder), hint="download them beside the index")
+
+
+def _refuse_leading_out(file: Path, what: str) -> None:
+    """Raises UsageError if a file is a link that leads out of its folder, but for the cache which that is part of.
+
+    A cache of Hugging Face's has MODEL/snapshots/VERSION/NAME as links to MODEL/blobs/DIGEST.
+    """
+    try:
+        folder, target = file.parent.resolve(strict=True), file.resolve(strict=True)
+    except (OSError, RuntimeError) as error:  # a circle of links is RuntimeError before Python 3.13
+        fault = reason(error) if isinstance(error, OSError) else "a circle of links"
+        raise UsageError(f"cannot read this file of the {what}: {fault}", where=str(file)) from None
+    cache = folder.parent.parent / "blobs" if folder.parent.name == "snapshots" else folder
+    if target.parent not in (folder, cache):
+        message = f"a link that leads out of the folder of the {what}, to {target}"
+        raise UsageError(message, where=str(file), hint="put the file itself there, or name the folder it is in")
+
+
+def _refuse_others(expected: Mapping[str, str], tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Raises DataError if the shards are not those that their index describes; what it leaves out is no fault."""
+    wrong = [name for name, file in expected.items() if name not in tensors or tensors[name].path.name != file]
+    if wrong:
+        name = wrong[0]
+        found = f"it is in {tensors[name].path.name}" if name in tensors else "it is in none"
+        message = f"{len(wrong)} of {len(expected)} tensors are not where the index says: {name[:200]!r} should be in"
+        hint = "the shards are of another model than the index, or were renamed: download the folder again"
+        raise DataError(f"{message} {expected[name]}, {found}", where=str(path), hint=hint)

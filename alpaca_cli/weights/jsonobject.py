@@ -1,0 +1,54 @@
+"""A JSON object that a stranger wrote: no name twice, no more memory than a few times its text."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from alpaca_cli.errors import DataError
+from alpaca_cli.weights.rawfile import DOWNLOAD
+
+LONGEST = 32 * 2**20  # bytes: 200,000 tensors
+MOST_PARTS = 2_000_000  # commas and brackets, each of which may cost a hundred bytes in memory
+
+
+class _Twice(ValueError):
+    """A name that an object has twice."""
+
+
+def read_object(text: bytes, path: Path, what: str) -> dict[str, Any]:
+    """The object that `text` of the file `path` says.  Raises DataError that names it as `what`."""
+    if len(text) > LONGEST:
+        message = f"{what} of {len(text):,} bytes: no model needs more than {LONGEST:,}"
+        raise DataError(message, where=str(path), hint=DOWNLOAD)
+    if sum(map(text.count, (b",", b"[", b"{"))) > MOST_PARTS:
+        raise DataError(f"{what} of more than {MOST_PARTS:,} parts", where=str(path), hint=DOWNLOAD)
+    try:
+        found = json.loads(text.decode("utf-8"), object_pairs_hook=_once)
+    except _Twice as error:
+        raise DataError(f"{what} names {str(error)[:200]!r} twice", where=str(path), hint=DOWNLOAD) from None
+    except (ValueError, RecursionError):
+        raise DataError(f"malformed {what}", where=str(path), hint=DOWNLOAD) from None
+    if not isinstance(found, dict):
+        raise DataError(f"malformed {what}: expected an object", where=str(path), hint=DOWNLOAD)
+    return found
+
+
+def is_text(value: object) -> bool:
+    """Whether a value that JSON gave is a string that UTF-8 can write: half a surrogate pair is none."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names: set[str] = set()
+        raise _Twice(next(name for name, _ in pairs if name in names or names.add(name)))  # type: ignore[func-returns-value]
+    return found
