@@ -1,4 +1,4 @@
-"""Compiles the inner loops of `alpaca dedup` and `alpaca diff` when the package is built, or leaves them out without a compiler.
+"""Compiles the inner loops of `alpaca dedup` and `alpaca diff` when the package is built, if there is a C compiler.
 
 The library is plain C that Python calls through ctypes: one build serves every Python of its platform.
 """
@@ -27,7 +27,7 @@ NAME = "_kernel" + {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so"
 
 
 class KernelHook(BuildHookInterface):  # type: ignore[type-arg]
-    """Puts the libraries beside each `kernel.py`, in the wheel or, where the source tree itself is installed, in that."""
+    """Puts a library beside each `kernel.py`, in the wheel or, where the source tree itself is installed, in that."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Called by hatchling before a wheel is put together."""

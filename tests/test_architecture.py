@@ -23,7 +23,7 @@ FLOORS = [
     ["format"],
     ["dedup"],
     ["weights"],
-    ["finetune", "generate", "rehearsal"],
+    ["diff", "finetune", "generate", "rehearsal"],
     ["cli"],
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
@@ -31,11 +31,13 @@ FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 HEAVY = [
     "torch", "transformers", "accelerate", "safetensors", "openai", "pydantic", "yaml", "numpy", "rapidfuzz", "pyarrow",
     "httpx2", "rich.console", "asyncio", "alpaca_cli.recipe", "alpaca_cli.finetune", "alpaca_cli.generate",
+    "alpaca_cli.diff", "alpaca_cli.weights",
     "alpaca_cli.rehearsal.server", "alpaca_cli.weights",
 ]  # fmt: skip
 COMMANDS = [
     [], ["quickstart"], ["generate"], ["dedup"], ["format"], ["rehearsal"],
     ["finetune"], ["finetune-worker"],
+    ["diff"], ["diff", "make"], ["diff", "recover"],
     ["recipes"], ["recipes", "list"], ["recipes", "show"], ["recipes", "validate"], ["recipes", "accelerate-config"],
 ]  # fmt: skip
 

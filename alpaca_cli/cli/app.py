@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from alpaca_cli import __version__
-from alpaca_cli.cli import dedup, finetune, format, generate, quickstart, recipes, rehearsal, screen
+from alpaca_cli.cli import dedup, diff, finetune, format, generate, quickstart, recipes, rehearsal, screen
 from alpaca_cli.errors import AlpacaError, Problem
 
 # Typer keeps its own copy of Click from 0.26 on, and uses the installed one before; this is the class of either.
@@ -56,6 +56,7 @@ app.command("format")(format.format)
 app.command("finetune")(finetune.finetune)
 app.command("finetune-worker", hidden=True)(finetune.finetune_worker)
 app.command("rehearsal")(rehearsal.rehearsal)
+app.add_typer(diff.app, name="diff")
 app.add_typer(recipes.app, name="recipes")
 
 

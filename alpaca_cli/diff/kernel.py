@@ -61,7 +61,7 @@ class CompiledCoder:
             _address(tuned), _address(base), len(tuned), tuned.itemsize, exponent.shift, exponent.mask,
             _address(self._scratch), _address(self._coded),
         )  # fmt: skip
-        return memoryview(self._coded)[:num_bytes]
+        return self._coded[:num_bytes].data
 
     def decode(
         self, coded: npt.NDArray[np.uint8], base: npt.NDArray[Any] | None, exponent: Exponent, tuned: npt.NDArray[Any]

@@ -76,7 +76,7 @@ def list_files(path: Path, what: str = "model") -> tuple[Kind, tuple[Path, ...],
         raise UsageError(f"expected the folder of the {what}, {found}", where=str(path), hint=hint)
     for kind, name in SINGLE.items():
         if (path / name).exists() or (path / name).is_symlink():
-            _refuse_leading_out(path / name, what)
+            refuse_leading_out(path / name, what)
             return kind, (path / name,), {}
         index = path / f"{name}.index.json"
         if index.exists() or index.is_symlink():
@@ -84,7 +84,7 @@ def list_files(path: Path, what: str = "model") -> tuple[Kind, tuple[Path, ...],
             files = tuple(path / each for each in sorted(set(weight_map.values())))
             _refuse_missing(path, files)
             for file in files:
-                _refuse_leading_out(file, what)
+                refuse_leading_out(file, what)
             return kind, files, weight_map
     raise UsageError(f"no weights in the folder of the {what}", where=str(path), hint=_no_weights(path))
 
@@ -102,7 +102,7 @@ def _no_weights(path: Path) -> str:
 
 def _read_index(index: Path, what: str) -> dict[str, str]:
     """The name of each tensor's shard, which lies beside the index."""
-    _refuse_leading_out(index, what)
+    refuse_leading_out(index, what)
     with RawFile(index, what="index") as file:
         text = file.read(0, min(file.size, LONGEST + 1))
     weight_map = read_object(text, index, "index of a model's shards").get("weight_map")
@@ -123,7 +123,7 @@ def _refuse_missing(folder: Path, files: tuple[Path, ...]) -> None:
         raise UsageError(message, where=str(folder), hint="download them beside the index")
 
 
-def _refuse_leading_out(file: Path, what: str) -> None:
+def refuse_leading_out(file: Path, what: str) -> None:
     """Raises UsageError if a file is a link that leads out of its folder, but for the cache which that is part of.
 
     A cache of Hugging Face's has MODEL/snapshots/VERSION/NAME as links to MODEL/blobs/DIGEST.

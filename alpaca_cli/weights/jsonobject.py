@@ -17,10 +17,13 @@ class _Twice(ValueError):
     """A name that an object has twice."""
 
 
-def read_object(text: bytes, path: Path, what: str) -> dict[str, Any]:
-    """The object that `text` of the file `path` says.  Raises DataError that names it as `what`."""
-    if len(text) > LONGEST:
-        message = f"{what} of {len(text):,} bytes: no model needs more than {LONGEST:,}"
+def read_object(text: bytes, path: Path, what: str, *, longest: int = LONGEST) -> dict[str, Any]:
+    """The object that `text` (of at most `longest` bytes) of the file `path` says.
+
+    Raises DataError that names it as `what`.
+    """
+    if len(text) > longest:
+        message = f"{what} of {len(text):,} bytes: no model needs more than {longest:,}"
         raise DataError(message, where=str(path), hint=DOWNLOAD)
     if sum(map(text.count, (b",", b"[", b"{"))) > MOST_PARTS:
         raise DataError(f"{what} of more than {MOST_PARTS:,} parts", where=str(path), hint=DOWNLOAD)

@@ -1,0 +1,68 @@
+"""A tensor from its base and its diff, block by block, all three proved by their SHA-256."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alpaca_cli.diff.blocks import MAX_VALUES, blocks
+from alpaca_cli.diff.codec import Codec, Malformed
+from alpaca_cli.diff.manifest import Manifest, TunedTensor
+from alpaca_cli.diff.shardfile import BlockReader
+from alpaca_cli.diff.tensorstream import TensorStream
+from alpaca_cli.errors import IntegrityError
+from alpaca_cli.weights.rawfile import DOWNLOAD
+from alpaca_cli.weights.tensor import ITEM_BYTES, Tensor
+
+
+class BaseDiffers(Exception):
+    """The base has other bytes in a tensor than the diff was made from."""
+
+
+def decode(
+    manifest: Manifest, tensor: TunedTensor, base: Tensor | None, diff: Path, put: Callable[[int, NDArray[Any]], None]
+) -> None:
+    """Give `put` the values of a tensor (as unsigned numbers), each block with the byte at which it begins.
+
+    Returns once base, diff and result are proved; what was put before must not be used if it raises.
+    Raises BaseDiffers, or IntegrityError if the diff is damaged.
+    """
+    assert tensor.diff is not None
+    path = diff / manifest.shards[tensor.diff.shard].name
+    codec = Codec(tensor.dtype, min(_num_values(tensor.shape), MAX_VALUES))
+    values = np.empty(min(_num_values(tensor.shape), MAX_VALUES), codec.patterns)
+    digest, is_sound = hashlib.sha256(), True
+    with BlockReader(path, tensor.diff) as reader, ExitStack() as stack:
+        stream = None if base is None else stack.enter_context(TensorStream(base))
+        for block in blocks(tensor.shape, None if base is None else base.shape):
+            base_values = stream.read(block.num_values, tensor.dtype) if stream and block.has_base else None
+            part = values[: block.num_values]
+            try:
+                codec.decode(reader.read(codec.bound(block)), base_values, block, part)
+            except Malformed:
+                is_sound = False
+                break
+            digest.update(part.data)
+            put(block.start * ITEM_BYTES[tensor.dtype], part)
+        is_sound &= reader.is_at_end
+        if reader.finish() != tensor.diff.sha256:
+            message = f"the diff of {tensor.name} is not as it was made"
+            raise IntegrityError(message, where=str(path), hint=DOWNLOAD)
+        if tensor.base is not None and (stream is None or stream.finish() != tensor.base.sha256):
+            raise BaseDiffers
+        if not is_sound or digest.hexdigest() != tensor.sha256:
+            message = f"{tensor.name} comes out otherwise than the manifest says, of a base and a diff that are right"
+            raise IntegrityError(message, where=str(path), hint="ask whoever made the diff to make it again")
+
+
+def _num_values(shape: tuple[int, ...]) -> int:
+    count = 1
+    for length in shape:
+        count *= length
+    return count

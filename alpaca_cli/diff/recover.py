@@ -1,0 +1,182 @@
+"""`diff recover`, the exact kind: the tuned model from the base and the diff, proved bit for bit."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from alpaca_cli.diff.crew import Progress, each_of, num_workers
+from alpaca_cli.diff.decode import BaseDiffers, decode
+from alpaca_cli.diff.folders import new_folder, refuse_entangled, refuse_full, refuse_too_large
+from alpaca_cli.diff.manifest import MODEL_FILES, Manifest, TunedTensor, WeightFile, read_manifest
+from alpaca_cli.diff.otherfiles import check_others, recover_others
+from alpaca_cli.diff.rightbase import find_base, refuse_base
+from alpaca_cli.diff.shardfile import check_shards
+from alpaca_cli.diff.tensorstream import TensorStream
+from alpaca_cli.errors import AlpacaError
+from alpaca_cli.weights.folder import read_folder
+from alpaca_cli.weights.safetensors import Header, read_header
+from alpaca_cli.weights.tensor import Tensor
+
+_PREFIX = 8  # bytes of the length of a header
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """A model that was recovered, every bit of it."""
+
+    path: Path
+    manifest: Manifest
+    digest: str
+    num_kept: int
+    """Files that an interrupted recovery had finished."""
+
+
+def recover_exact(
+    base: Path,
+    diff: Path,
+    out: Path,
+    *,
+    workers: int | None = None,
+    on_progress: Callable[[str, int, int], None] = lambda *_: None,
+    on_note: Callable[[str], None] = lambda _: None,
+) -> Recovered:
+    """Write the tuned model to the new folder `out`: the files of weights byte for byte, of .bin as safetensors.
+
+    An interrupted recovery is taken up at the file it was at.  Memory: some 20 MB a worker.
+    Raises UsageError or DataError if a folder is not what it should be, IntegrityError if base or diff are not those
+    that the manifest names; then, or when killed, nothing is under the name of `out`.
+    """
+    refuse_entangled({"base": base, "diff": diff, "output": out})
+    refuse_full(out)
+    manifest, digest = read_manifest(diff)
+    check_shards(diff, manifest.shards)
+    check_others(diff / MODEL_FILES, manifest.files)
+    weights = read_folder(base, "base")
+    found = find_base(manifest, weights)
+    with new_folder(out, f"recovering-{digest[:12]}", is_resumed=True) as folder:
+        recover_others(diff / MODEL_FILES, manifest.files, folder)
+        files = [_File(folder, file, header) for file, header in manifest.headers(folder)]
+        kept = [file for file in files if file.is_there(manifest, workers)]
+        left = [file for file in files if file not in kept]
+        if kept:
+            on_note(f"{len(kept)} of {len(files)} files are there from before, and whole")
+        refuse_too_large(out, sum(file.num_bytes for file in left))
+        try:
+            _write(manifest, left, found, diff, Progress("recover", _size(left), on_progress), num_workers(workers))
+        except BaseDiffers:
+            on_note("the base differs: reading it to the end, to say where")
+            raise refuse_base(manifest, weights, found, num_workers(workers)) from None
+    return Recovered(out, manifest, digest, len(kept))
+
+
+class _File:
+    """A file of weights that is being recovered: hidden under another name until all its tensors are proved."""
+
+    def __init__(self, folder: Path, file: WeightFile, header: Header) -> None:
+        self.path = folder / file.name
+        self.header = header
+        self.num_bytes = _PREFIX + len(header.text) + sum(tensor.num_bytes for tensor in header.tensors)
+        self._hidden = folder / f".{file.name}"
+        self._descriptor = -1
+        self._left = len(header.tensors)
+
+    def is_there(self, manifest: Manifest, workers: int | None) -> bool:
+        """Whether an earlier recovery finished it: it is read to know."""
+        if not self.path.is_file() or self.path.stat().st_size != self.num_bytes:
+            return False
+        digests = {tensor.name: tensor.sha256 for tensor in manifest.tensors}
+
+        def is_right(tensor: Tensor) -> bool:
+            with TensorStream(tensor) as stream:
+                return stream.finish() == digests[tensor.name]
+
+        try:
+            header = read_header(self.path)
+            if header.text != self.header.text:
+                return False
+            return all(each_of(header.tensors, is_right, num_workers(workers), lambda: None))
+        except AlpacaError:
+            return False
+
+    def open(self) -> None:
+        """Begin to write it: its header, and room for the rest."""
+        self._descriptor = os.open(self._hidden, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+        head = len(self.header.text).to_bytes(_PREFIX, "little") + self.header.text
+        _write_all(self._descriptor, memoryview(head), 0)
+        os.ftruncate(self._descriptor, self.num_bytes)
+        if not self._left:
+            self._finish()
+
+    def put(self, offset: int, values: NDArray[Any]) -> None:
+        """Write what begins at `offset` of the file."""
+        _write_all(self._descriptor, values.data.cast("B"), offset)
+
+    def done(self) -> None:
+        """One more tensor is proved; after the last the file gets its name."""
+        self._left -= 1
+        if not self._left:
+            self._finish()
+
+    def close(self) -> None:
+        """Let go of it, finished or not."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _finish(self) -> None:
+        os.fsync(self._descriptor)
+        self.close()
+        self._hidden.rename(self.path)
+
+
+def _write(
+    manifest: Manifest,
+    files: Sequence[_File],
+    found: Mapping[str, Tensor],
+    diff: Path,
+    progress: Progress,
+    workers: int,
+) -> None:
+    """Recover the tensors of `files`.  Raises BaseDiffers, IntegrityError, OSError."""
+    by_name = {tensor.name: tensor for tensor in manifest.tensors}
+    tasks = [(file, tensor) for file in files for tensor in file.header.tensors]
+
+    def recover(task: tuple[_File, Tensor]) -> _File:
+        file, place = task
+        tensor = by_name[place.name]
+
+        def put(at: int, values: NDArray[Any]) -> None:
+            file.put(place.offset + at, values)
+            progress.add(values.nbytes)
+
+        decode(manifest, tensor, _base_of(tensor, found), diff, put)
+        return file
+
+    try:
+        for file in files:
+            file.open()
+        for file in each_of(tasks, recover, workers, progress.stop):
+            file.done()
+    finally:
+        for file in files:
+            file.close()
+
+
+def _base_of(tensor: TunedTensor, found: Mapping[str, Tensor]) -> Tensor | None:
+    return None if tensor.base is None else found[tensor.base.name]
+
+
+def _size(files: Sequence[_File]) -> int:
+    return sum(tensor.num_bytes for file in files for tensor in file.header.tensors)
+
+
+def _write_all(descriptor: int, data: memoryview, offset: int) -> None:
+    while data:
+        count = os.pwrite(descriptor, data, offset)
+        data, offset = data[count:], offset + count
