@@ -39,7 +39,7 @@ from alpaca_cli.diff.pairs import Pair, is_embedding, pairs
 from alpaca_cli.diff.shardfile import LENGTH_BYTES, shard_head, shard_name
 from alpaca_cli.diff.tensorstream import TensorStream
 from alpaca_cli.errors import UsageError
-from alpaca_cli.weights.folder import WeightFolder, read_folder
+from alpaca_cli.weights.folder import SINGLE, WeightFolder, read_folder
 from alpaca_cli.weights.safetensors import header_text, read_header
 from alpaca_cli.weights.tensor import Tensor
 
@@ -245,16 +245,18 @@ def _weight_files(tuned: WeightFolder) -> list[WeightFile]:
         tensors = [each for each in tuned.tensors.values() if each.path == path]
         text = header_text([(each.name, each.dtype, each.shape) for each in tensors])
         count = len(tuned.files)
-        name = "model.safetensors" if count == 1 else f"model-{number + 1:05}-of-{count:05}.safetensors"
+        name = SINGLE["safetensors"] if count == 1 else f"model-{number + 1:05}-of-{count:05}.safetensors"
         files.append(WeightFile(name=name, header=text.decode("utf-8")))
     return files
 
 
 def _write_index(tuned: WeightFolder, files: Sequence[WeightFile], folder: Path) -> list[OtherFile]:
-    """The index of the recovered files, if there is more than one: the tuned model's own, or one of its like."""
-    if len(files) == 1:
+    """The index of the recovered files, unless there is but one of the name for that: the tuned model's own, or one of
+    its like.
+    """
+    if [file.name for file in files] == [SINGLE["safetensors"]]:
         return []
-    name = "model.safetensors.index.json"
+    name = f"{SINGLE['safetensors']}.index.json"
     if tuned.kind == "safetensors":
         return copy_others(tuned.path, [name], folder, "tuned model")
     names = {path: file.name for path, file in zip(tuned.files, files, strict=True)}
