@@ -156,8 +156,11 @@ def _encoded(
     order = InOrder(lambda n, piece: shards.write(shard_of[paired[n].tuned.path], n, piece), MOST_HELD)
 
     def encode(number: int) -> TunedTensor | None:
-        pair = paired[number]
-        coded = None if pair.tuned.name in twins else _encode(pair, lambda piece: order.put(number, piece), progress)
+        pair, coded = paired[number], None
+        if pair.tuned.name in twins:
+            progress.add(pair.tuned.num_bytes)
+        else:
+            coded = _encode(pair, lambda piece: order.put(number, piece), progress)
         order.done(number)
         return coded
 
