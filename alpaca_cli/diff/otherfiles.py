@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from alpaca_cli.data.files import reason
@@ -22,21 +22,21 @@ _INDEX = (".safetensors.index.json", ".bin.index.json")
 _BLOCK = 1 << 20
 
 
-def find_others(folder: Path) -> tuple[list[str], list[str]]:
+def find_others(folder: Path, weights: Collection[str]) -> tuple[list[str], list[str]]:
     """The names of a model folder's files that belong to the model and hold no weights, and of all else that it holds.
 
-    Files of weights, their index and hidden files are in neither.
+    Its `weights`, indexes and hidden files are in neither.
     """
     kept, left_out = [], []
     for entry in sorted(folder.iterdir()):
         name = entry.name
-        if name.startswith(".") or name.endswith(_INDEX) or _is_weights(name) or name == MANIFEST:
+        if name.startswith(".") or name.endswith(_INDEX) or name in weights:
             continue
         if entry.is_dir():
             templates = sorted(entry.glob("*.jinja")) if name == TEMPLATES else []
             kept += [f"{name}/{each.name}" for each in templates]
             left_out += [] if templates else [f"{name}/"]
-        elif is_safe(name) and (entry.suffix in ENDINGS or entry.stem in NAMES):
+        elif name != MANIFEST and is_safe(name) and (entry.suffix in ENDINGS or entry.stem in NAMES):
             kept.append(name)
         else:
             left_out.append(name)
@@ -89,8 +89,3 @@ def _copy(source: Path, name: str, target: Path | None, what: str) -> OtherFile:
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         (target / name).write_bytes(b"".join(blocks))
     return OtherFile(name=name, num_bytes=size, sha256=digest.hexdigest())
-
-
-def _is_weights(name: str) -> bool:
-    endings = (".safetensors", ".bin", ".pt", ".pth", ".gguf", ".ckpt", ".h5", ".msgpack", ".onnx", ".ot")
-    return name.endswith(endings)
