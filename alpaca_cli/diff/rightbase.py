@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from alpaca_cli.diff.crew import each_of
 from alpaca_cli.diff.manifest import BaseTensor, Manifest
-from alpaca_cli.diff.pairs import is_embedding, same_names
+from alpaca_cli.diff.pairs import Names, is_embedding
 from alpaca_cli.diff.tensorstream import TensorStream
 from alpaca_cli.errors import IntegrityError
 from alpaca_cli.weights.folder import ROTARY, WeightFolder
@@ -31,11 +31,11 @@ def find_base(manifest: Manifest, base: WeightFolder) -> Mapping[str, Tensor]:
 
     Raises IntegrityError if one is missing or of another type or shape; no weight is read.
     """
+    names = Names(base)
     found: dict[str, Tensor] = {}
     wrong: list[Wrong] = []
     for expected in told_from(manifest):
-        names = (name for name in same_names(base, expected.name) if name in base.tensors)
-        here = next((base.tensors[name] for name in names), None)
+        here = next(names.alike(expected.name), None)
         if here is None or (here.dtype, here.shape) != (expected.dtype, expected.shape):
             wrong.append(Wrong(expected, here))
         else:
