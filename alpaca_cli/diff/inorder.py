@@ -37,6 +37,7 @@ class InOrder:
                 raise Stopped
             if self._next == number:
                 self._flush()
+                self._changed.notify_all()
 
     def done(self, number: int) -> None:
         """Nothing more will come for `number`."""

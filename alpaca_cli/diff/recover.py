@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -161,8 +162,9 @@ def _write(
     try:
         for file in files:
             file.open()
-        for file in each_of(tasks, recover, workers, progress.stop):
-            file.done()
+        with closing(each_of(tasks, recover, workers, progress.stop)) as proved:
+            for file in proved:
+                file.done()
     finally:
         for file in files:
             file.close()
