@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -32,6 +32,7 @@ from alpaca_cli.diff.manifest import (
     TunedTensor,
     WeightFile,
     digest_of,
+    is_safe,
     written,
 )  # fmt: skip
 from alpaca_cli.diff.otherfiles import copy_others, find_others
@@ -40,7 +41,7 @@ from alpaca_cli.diff.shardfile import LENGTH_BYTES, shard_head, shard_name
 from alpaca_cli.diff.tensorstream import TensorStream
 from alpaca_cli.errors import UsageError
 from alpaca_cli.weights.folder import SINGLE, WeightFolder, read_folder
-from alpaca_cli.weights.safetensors import header_text, read_header
+from alpaca_cli.weights.safetensors import header_text, parse_header, read_header
 from alpaca_cli.weights.tensor import Tensor
 
 MOST_WHOLE = 0.1
@@ -85,14 +86,15 @@ def make_exact(
     kept, left_out = find_others(tuned, {file.name for file in tuned_weights.files})
     if left_out:
         on_note(f"not part of the model, left out: {', '.join(left_out[:8])}{', ...' if len(left_out) > 8 else ''}")
+    weights = _weight_files(tuned_weights)
+    _refuse_names([*(file.name for file in weights), *kept], tuned)
     with new_folder(out, "making", is_resumed=False) as folder:
         (folder / MODEL_FILES).mkdir()
         files = copy_others(tuned, kept, folder / MODEL_FILES, "tuned model")
-        weights = _weight_files(tuned_weights)
         files += _write_index(tuned_weights, weights, folder / MODEL_FILES)
         with _Shards(folder, len(weights)) as shards:
             progress = Progress("diff", sum(pair.tuned.num_bytes for pair in paired), on_progress)
-            tensors = tuple(_encoded(paired, tuned_weights, shards, progress, num_workers(workers)))
+            tensors = _encoded(paired, tuned_weights, shards, progress, num_workers(workers))
             found = shards.finish()
         manifest = Manifest(
             format="alpaca-diff", version=1, kind="exact", made_by=f"alpaca {__version__}",
@@ -149,10 +151,9 @@ class _Shards:
 
 def _encoded(
     paired: Sequence[Pair], tuned: WeightFolder, shards: _Shards, progress: Progress, workers: int
-) -> Iterator[TunedTensor]:
+) -> tuple[TunedTensor, ...]:
     shard_of = {path: number for number, path in enumerate(tuned.files)}
     twins = _twins(paired, tuned)
-    first: dict[str, TunedTensor] = {}
     order = InOrder(lambda n, piece: shards.write(shard_of[paired[n].tuned.path], n, piece), MOST_HELD)
 
     def encode(number: int) -> TunedTensor | None:
@@ -168,16 +169,18 @@ def _encoded(
         progress.stop()
         order.stop()
 
-    for number, coded in enumerate(each_of(range(len(paired)), encode, workers, stop)):
-        tensor = paired[number].tuned
-        if coded is None:
-            yield first[twins[tensor.name]].model_copy(update={"name": tensor.name})
-            continue
-        assert coded.diff is not None
-        shard, offset = shards.offsets.get(number, (shard_of[tensor.path], 0))
-        stored = coded.diff.model_copy(update={"shard": shard, "offset": offset})
-        first[tensor.name] = coded.model_copy(update={"diff": stored})
-        yield first[tensor.name]
+    tensors: dict[str, TunedTensor] = {}
+    with closing(each_of(range(len(paired)), encode, workers, stop)) as each_coded:
+        for number, coded in enumerate(each_coded):
+            tensor = paired[number].tuned
+            if coded is None:
+                tensors[tensor.name] = tensors[twins[tensor.name]].model_copy(update={"name": tensor.name})
+                continue
+            assert coded.diff is not None
+            shard, offset = shards.offsets.get(number, (shard_of[tensor.path], 0))
+            stored = coded.diff.model_copy(update={"shard": shard, "offset": offset})
+            tensors[tensor.name] = coded.model_copy(update={"diff": stored})
+    return tuple(tensors.values())
 
 
 def _encode(pair: Pair, put: Callable[[bytes], None], progress: Progress) -> TunedTensor:
@@ -189,8 +192,7 @@ def _encode(pair: Pair, put: Callable[[bytes], None], progress: Progress) -> Tun
         base_stream = None if base is None else stack.enter_context(TensorStream(base))
         for block in blocks(tensor.shape, None if base is None else base.shape):
             values = tuned_stream.read(block.num_values, tensor.dtype)
-            has_base = block.has_base and base_stream is not None
-            base_values = base_stream.read(block.num_values, tensor.dtype) if has_base and base_stream else None
+            base_values = base_stream.read(block.num_values, tensor.dtype) if base_stream and block.has_base else None
             coded, changed = codec.encode(values, base_values, block)
             piece = b"".join([sum(map(len, coded)).to_bytes(LENGTH_BYTES, "little"), *coded])
             digest.update(piece)
@@ -239,6 +241,17 @@ def _refuse_whole(paired: Sequence[Pair], base: Path, tuned: Path) -> None:
     raise UsageError(message, where=str(tuned), hint=hint)
 
 
+def _refuse_names(names: Sequence[str], tuned: Path) -> None:
+    """Raises UsageError about names of files that could not be recovered everywhere."""
+    known: dict[str, str] = {}
+    for name in names:
+        fault = None if is_safe(name) else "a name that not every system can have"
+        if known.setdefault(name.casefold(), name) != name:
+            fault = f"a name that on some systems is the same as {known[name.casefold()]!r}"
+        if fault:
+            raise UsageError(fault, where=str(tuned / name), hint="rename it, or move it out of the folder")
+
+
 def _weight_files(tuned: WeightFolder) -> list[WeightFile]:
     """The files of weights as they will be recovered: safetensors as they are, .bin as safetensors."""
     if tuned.kind == "safetensors":
@@ -247,6 +260,7 @@ def _weight_files(tuned: WeightFolder) -> list[WeightFile]:
     for number, path in enumerate(tuned.files):
         tensors = [each for each in tuned.tensors.values() if each.path == path]
         text = header_text([(each.name, each.dtype, each.shape) for each in tensors])
+        parse_header(text, path)  # of .bin the names may be such as no safetensors file can have
         count = len(tuned.files)
         name = SINGLE["safetensors"] if count == 1 else f"model-{number + 1:05}-of-{count:05}.safetensors"
         files.append(WeightFile(name=name, header=text.decode("utf-8")))
