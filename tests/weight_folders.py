@@ -50,9 +50,9 @@ def trained(rng: np.random.Generator, dtype: str, shape: tuple[int, ...]) -> tup
 
 
 def as_patterns(tensor: torch.Tensor) -> np.ndarray:
-    """The bits of a tensor of torch's."""
-    flat = tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy()
-    return flat.view(f"<u{tensor.element_size()}").reshape(tuple(tensor.shape))
+    """The bits of a tensor of torch's, of two or four bytes a value."""
+    integers = tensor.detach().contiguous().view({2: torch.int16, 4: torch.int32}[tensor.element_size()])
+    return integers.numpy().view(f"<u{tensor.element_size()}")
 
 
 def as_torch(tensor: tuple[str, np.ndarray]) -> torch.Tensor:

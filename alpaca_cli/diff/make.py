@@ -83,7 +83,7 @@ def make_exact(
     paired = pairs(tuned_weights, base_weights)
     if not allow_whole:
         _refuse_whole(paired, base, tuned)
-    kept, left_out = find_others(tuned, {file.name for file in tuned_weights.files})
+    kept, left_out = find_others(tuned_weights)
     if left_out:
         on_note(f"not part of the model, left out: {', '.join(left_out[:8])}{', ...' if len(left_out) > 8 else ''}")
     weights = _weight_files(tuned_weights)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from alpaca_cli.data.files import reason
 from alpaca_cli.diff.manifest import MANIFEST, OtherFile, is_safe
 from alpaca_cli.errors import IntegrityError, UsageError
-from alpaca_cli.weights.folder import refuse_leading_out
+from alpaca_cli.weights.folder import WeightFolder, refuse_leading_out
 from alpaca_cli.weights.rawfile import DOWNLOAD
 
 ENDINGS = {".json", ".txt", ".model", ".jinja", ".md", ".py", ".tiktoken", ".spm", ".vocab"}
@@ -22,15 +22,15 @@ _INDEX = (".safetensors.index.json", ".bin.index.json")
 _BLOCK = 1 << 20
 
 
-def find_others(folder: Path, weights: Collection[str]) -> tuple[list[str], list[str]]:
+def find_others(model: WeightFolder) -> tuple[list[str], list[str]]:
     """The names of a model folder's files that belong to the model and hold no weights, and of all else that it holds.
 
-    Its `weights`, indexes and hidden files are in neither.
+    Its weights, indexes and hidden files are in neither.
     """
     kept, left_out = [], []
-    for entry in sorted(folder.iterdir()):
+    for entry in sorted(model.path.iterdir()):
         name = entry.name
-        if name.startswith(".") or name.endswith(_INDEX) or name in weights:
+        if name.startswith(".") or name.endswith(_INDEX) or entry in model.files:
             continue
         if entry.is_dir():
             templates = sorted(entry.glob("*.jinja")) if name == TEMPLATES else []

@@ -16,7 +16,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alpaca_cli.diff import blocks
+from alpaca_cli.diff import blocks, codec
 from alpaca_cli.diff.make import Made, make_exact
 from alpaca_cli.diff.manifest import read_manifest
 from alpaca_cli.diff.recover import recover_exact
@@ -139,6 +139,30 @@ def test_trained_weights_become_few_bytes(
     made = same_files(base, tuned)
 
     assert made.num_bytes == size(tmp_path / "diff") < 0.7 * made.manifest.tuned.num_bytes
+
+
+@pytest.mark.skipif(codec.LIBRARY is None, reason="the compiled coder was not built")
+def test_what_is_made_with_one_coder_is_recovered_with_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocks, "MAX_VALUES", 3_000)
+    rng = np.random.default_rng(17)
+    pairs = {dtype: trained(rng, dtype, (96, 64)) for dtype in FLOATS}
+    for dtype in ("F64", "I8"):
+        before = anything(rng, dtype, (70, 65))
+        pairs[dtype] = before, changed(rng, before, 0.1)
+    base = write_model(tmp_path / "base", {name: pair[0] for name, pair in pairs.items()})
+    tuned = write_model(tmp_path / "tuned", {name: pair[1] for name, pair in pairs.items()})
+    compiled = make_exact(base, tuned, tmp_path / "compiled")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(codec, "LIBRARY", None)
+        plain = make_exact(base, tuned, tmp_path / "plain")
+        recover_exact(base, tmp_path / "compiled", tmp_path / "by plain")
+    recover_exact(base, tmp_path / "plain", tmp_path / "by compiled")
+
+    assert plain.digest == compiled.digest
+    assert tree(tmp_path / "by plain") == tree(tmp_path / "by compiled") == tree(tuned)
 
 
 def mixed(rng: np.random.Generator) -> tuple[dict[str, Any], dict[str, Any]]:
