@@ -47,6 +47,7 @@ class InOrder:
                 self._flush()
                 self._done.remove(self._next)
                 self._next += 1
+            self._flush()
             self._changed.notify_all()
 
     def stop(self) -> None:
