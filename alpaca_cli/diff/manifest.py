@@ -216,7 +216,8 @@ def _changed(raw: bytes, path: Path) -> IntegrityError:
         hint = "name the folder of a diff that `alpaca diff make` wrote"
         return IntegrityError("this is not the manifest of a diff", where=str(path), hint=hint)
     if not raw.endswith(b"]}\n"):
-        return IntegrityError(f"this manifest is cut short, after {len(raw):,} bytes", where=str(path), hint=DOWNLOAD)
+        message = f"this manifest is not as it was written, but seems cut short, after {len(raw):,} bytes"
+        return IntegrityError(message, where=str(path), hint=DOWNLOAD)
     return IntegrityError("this manifest is not as it was written", where=str(path), hint=DOWNLOAD)
 
 

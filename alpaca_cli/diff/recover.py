@@ -89,7 +89,7 @@ class _File:
         self.num_bytes = _PREFIX + len(header.text) + sum(tensor.num_bytes for tensor in header.tensors)
         self._hidden = folder / f".{file.name}"
         self._descriptor = -1
-        self._opening = threading.Lock()
+        self._lock = threading.Lock()
         self._left = len(header.tensors)
 
     def is_there(self, manifest: Manifest, workers: int | None) -> bool:
@@ -112,7 +112,7 @@ class _File:
 
     def open(self) -> None:
         """Begin to write it, if that is not done: its header, and room for the rest.  For any thread."""
-        with self._opening:
+        with self._lock:
             if self._descriptor >= 0:
                 return
             self._descriptor = os.open(self._hidden, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
@@ -125,10 +125,12 @@ class _File:
         _write_all(self._descriptor, values.data.cast("B"), offset)
 
     def done(self) -> None:
-        """One more tensor is proved; after the last the file gets its name."""
-        self._left -= 1
-        if not self._left:
-            self.finish()
+        """One more tensor is proved; after the last the file gets its name.  For any thread."""
+        with self._lock:
+            self._left -= 1
+            if self._left:
+                return
+        self.finish()
 
     def close(self) -> None:
         """Let go of it, finished or not."""
@@ -155,7 +157,7 @@ def _write(
     by_name = {tensor.name: tensor for tensor in manifest.tensors}
     tasks = [(file, tensor) for file in files for tensor in file.header.tensors]
 
-    def recover(task: tuple[_File, Tensor]) -> _File:
+    def recover(task: tuple[_File, Tensor]) -> None:
         file, place = task
         file.open()  # only now: a process may not have very many files open
         tensor = by_name[place.name]
@@ -165,15 +167,15 @@ def _write(
             progress.add(values.nbytes)
 
         decode(manifest, tensor, _base_of(tensor, found), diff, put)
-        return file
+        file.done()
 
     try:
         for file in files:
             if not file.header.tensors:
                 file.open()
                 file.finish()
-        for file in each_of(tasks, recover, workers, progress.stop):
-            file.done()
+        for _ in each_of(tasks, recover, workers, progress.stop):
+            pass
     finally:
         for file in files:
             file.close()

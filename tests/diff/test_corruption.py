@@ -91,7 +91,7 @@ def test_a_flipped_bit_anywhere_is_found(pair: SmallPair, tmp_path: Path, count:
         assert type(error) is IntegrityError or (path not in diff and type(error) in (UsageError, DataError)), place
         assert "\n" not in str(error), place
         assert all(each.where and len(each.message) < 400 for each in error.problems), place
-    assert 0 < num_harmless < count / 10
+    assert num_harmless < count / 10  # that there are such places: see below
 
 
 def test_what_the_result_does_not_hang_on_may_change(pair: SmallPair, tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_a_manifest_cut_at_any_line_is_told(pair: SmallPair, tmp_path: Path) -> 
     lines = (pair.diff / MANIFEST).read_bytes().splitlines(keepends=True)
     for count in range(1, len(lines)):
         (pair.diff / MANIFEST).write_bytes(b"".join(lines[:count]))
-        with pytest.raises(IntegrityError, match=r"this manifest is cut short, after [0-9,]+ bytes"):
+        with pytest.raises(IntegrityError, match=r"as it was written, but seems cut short, after [0-9,]+ bytes"):
             recover_exact(pair.base, pair.diff, tmp_path / "out")
     assert not list(tmp_path.glob("*out*"))
 
