@@ -32,7 +32,7 @@ from alpaca_cli.diff.manifest import (
     TunedTensor,
     WeightFile,
     digest_of,
-    is_safe,
+    read_manifest,
     written,
 )  # fmt: skip
 from alpaca_cli.diff.otherfiles import copy_others, find_others
@@ -87,7 +87,6 @@ def make_exact(
     if left_out:
         on_note(f"not part of the model, left out: {', '.join(left_out[:8])}{', ...' if len(left_out) > 8 else ''}")
     weights = _weight_files(tuned_weights)
-    _refuse_names([*(file.name for file in weights), *kept], tuned)
     with new_folder(out, "making", is_resumed=False) as folder:
         (folder / MODEL_FILES).mkdir()
         files = copy_others(tuned, kept, folder / MODEL_FILES, "tuned model")
@@ -103,6 +102,7 @@ def make_exact(
         )  # fmt: skip
         raw = written(manifest)
         (folder / MANIFEST).write_bytes(raw)
+        read_manifest(folder)  # nothing is published that would be refused
         (folder / "README.md").write_text(exact_card(manifest, digest_of(raw)), encoding="utf-8")
     return Made(out, manifest, digest_of(raw), sum(shard.num_bytes for shard in found))
 
@@ -239,17 +239,6 @@ def _refuse_whole(paired: Sequence[Pair], base: Path, tuned: Path) -> None:
     )
     hint = "is this the base it was tuned from? if its tensors were renamed or resized on purpose: --allow-whole"
     raise UsageError(message, where=str(tuned), hint=hint)
-
-
-def _refuse_names(names: Sequence[str], tuned: Path) -> None:
-    """Raises UsageError about names of files that could not be recovered everywhere."""
-    known: dict[str, str] = {}
-    for name in names:
-        fault = None if is_safe(name) else "a name that not every system can have"
-        if known.setdefault(name.casefold(), name) != name:
-            fault = f"a name that on some systems is the same as {known[name.casefold()]!r}"
-        if fault:
-            raise UsageError(fault, where=str(tuned / name), hint="rename it, or move it out of the folder")
 
 
 def _weight_files(tuned: WeightFolder) -> list[WeightFile]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -553,31 +552,6 @@ def test_other_files_come_back_and_what_is_left_out_is_told(tmp_path: Path) -> N
     assert expected.keys() >= kept.keys()
     names = "adapter_model.safetensors, notes.docx, optimizer.pt, q4.gguf, runs/, training_args.bin"
     assert notes == [f"not part of the model, left out: {names}"]
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("readme.md", "a name that on some systems is the same as 'README.md'"),
-        ("additional_chat_templates/a:b.jinja", "a name that not every system can have"),
-    ],
-)
-def test_files_that_could_not_be_recovered_everywhere_are_refused_first(
-    name: str, message: str, tmp_path: Path
-) -> None:
-    before, after = mixed(np.random.default_rng(16))
-    base, tuned = write_model(tmp_path / "base", before), write_model(tmp_path / "tuned", after)
-    for each in ("README.md", name):
-        (tuned / each).parent.mkdir(exist_ok=True)
-        (tuned / each).write_text("x")
-    if len(tree(tuned)) < 4:
-        pytest.skip("a file system without upper and lower case")
-
-    with pytest.raises(UsageError, match=re.escape(message)) as caught:
-        make_exact(base, tuned, tmp_path / "diff")
-
-    assert caught.value.problems[0].where == str(tuned / name)
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["base", "tuned"]
 
 
 # a model that is one
