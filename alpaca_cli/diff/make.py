@@ -23,6 +23,7 @@ from alpaca_cli.diff.inorder import InOrder
 from alpaca_cli.diff.manifest import (
     MANIFEST,
     MODEL_FILES,
+    MOST_TENSORS,
     BaseTensor,
     Manifest,
     Model,
@@ -80,6 +81,9 @@ def make_exact(
     refuse_entangled({"base": base, "tuned model": tuned, "output": out})
     refuse_full(out)
     base_weights, tuned_weights = read_folder(base, "base"), read_folder(tuned, "tuned model")
+    if len(tuned_weights.tensors) > MOST_TENSORS:
+        message = f"{len(tuned_weights.tensors):,} tensors: a diff has room for {MOST_TENSORS:,}"
+        raise UsageError(message, where=str(tuned))
     paired = pairs(tuned_weights, base_weights)
     if not allow_whole:
         _refuse_whole(paired, base, tuned)

@@ -35,6 +35,8 @@ MODEL_FILES = "model"
 FORMAT = "alpaca-diff"
 VERSION = 1
 LONGEST = 1 << 27  # bytes of a manifest: that of a model of 100,000 tensors has some 60 million
+MOST_TENSORS = 80_000
+"""That surely fit into a manifest which `read_manifest` takes."""
 MOST_FILES = 10_000  # of each kind
 _START = 4096  # bytes in which a manifest, however damaged, says what it is
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf", ".ckpt", ".h5", ".msgpack", ".onnx", ".ot")
