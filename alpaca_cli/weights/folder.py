@@ -10,7 +10,7 @@ from typing import Literal
 
 from alpaca_cli.data.files import nearest_name, reason
 from alpaca_cli.errors import DataError, UsageError
-from alpaca_cli.weights.jsonobject import LONGEST, read_object
+from alpaca_cli.weights.jsonobject import LONGEST, read_object, shown
 from alpaca_cli.weights.pickled import read_pickled
 from alpaca_cli.weights.rawfile import DOWNLOAD, RawFile
 from alpaca_cli.weights.safetensors import read_header
@@ -55,7 +55,7 @@ def read_folder(path: Path, what: str = "model") -> WeightFolder:
         found = read_header(file).tensors if kind == "safetensors" else read_pickled(file)
         for tensor in sorted(found, key=lambda tensor: tensor.offset):
             if tensor.name in tensors:
-                message = f"tensor {tensor.name[:200]!r} is in {tensors[tensor.name].path.name} too"
+                message = f"tensor {shown(tensor.name)} is in {tensors[tensor.name].path.name} too"
                 raise DataError(message, where=str(file), hint=DOWNLOAD)
             tensors[tensor.name] = tensor
             place = (file, tensor.offset, tensor.dtype, tensor.shape, tensor.steps)
@@ -110,7 +110,7 @@ def _read_index(index: Path, what: str) -> dict[str, str]:
         raise DataError("expected the index of a model's shards", where=str(index), hint=DOWNLOAD)
     for name in weight_map.values():
         if not isinstance(name, str) or not name.isprintable() or Path(name).name != name or "\\" in name:
-            message = f"expected the names of shards beside it, found {str(name)[:200]!r}"
+            message = f"expected the names of shards beside it, found {shown(name)}"
             raise DataError(message, where=str(index), hint=DOWNLOAD)
     return weight_map
 
@@ -145,6 +145,6 @@ def _refuse_others(expected: Mapping[str, str], tensors: Mapping[str, Tensor], p
     if wrong:
         name = wrong[0]
         found = f"it is in {tensors[name].path.name}" if name in tensors else "it is in none"
-        message = f"{len(wrong)} of {len(expected)} tensors are not where the index says: {name[:200]!r} should be in"
+        message = f"{len(wrong)} of {len(expected)} tensors are not where the index says: {shown(name)} should be in"
         hint = "the shards are of another model than the index, or were renamed: download the folder again"
         raise DataError(f"{message} {expected[name]}, {found}", where=str(path), hint=hint)
