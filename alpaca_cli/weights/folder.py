@@ -22,6 +22,9 @@ SINGLE: Mapping[Kind, str] = {"safetensors": "model.safetensors", "bin": "pytorc
 ROTARY = re.compile(r"(rotary_emb\.inv_freq|\.attn\.bias|\.attention\.bias|\.masked_bias)$")
 """Names of buffers that old versions of transformers saved with the parameters, and newer ones compute."""
 
+_SHARD = re.compile(r"[\w.+-]{1,255}", re.ASCII)  # the name of a file beside its index
+_HUB = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)  # the name of a model on a hub
+
 
 @dataclass(frozen=True)
 class WeightFolder:
@@ -70,15 +73,24 @@ def list_files(path: Path, what: str = "model") -> tuple[Kind, tuple[Path, ...],
 
     Raises as `read_folder`, but looks into no weights.
     """
+    try:
+        return _list_files(path, what)
+    except OSError as error:
+        raise UsageError(f"cannot read the folder of the {what}: {reason(error)}", where=str(path)) from error
+
+
+def _list_files(path: Path, what: str) -> tuple[Kind, tuple[Path, ...], Mapping[str, str]]:
     if not path.is_dir():
         found = "found a file" if path.exists() else "no such folder"
-        hint = nearest_name(path) if path.parent.is_dir() else f"download it first: hf download {path} --local-dir DIR"
-        raise UsageError(f"expected the folder of the {what}, {found}", where=str(path), hint=hint)
+        name = str(path)
+        is_hub = _HUB.fullmatch(name) and not path.parent.exists()
+        hint = f"download it first: hf download {name} --local-dir DIR" if is_hub else nearest_name(path)
+        raise UsageError(f"expected the folder of the {what}, {found}", where=name, hint=hint)
     for kind, name in SINGLE.items():
-        if (path / name).exists() or (path / name).is_symlink():
-            refuse_leading_out(path / name, what)
-            return kind, (path / name,), {}
-        index = path / f"{name}.index.json"
+        file, index = path / name, path / f"{name}.index.json"
+        if file.exists() or file.is_symlink():
+            refuse_leading_out(file, what)
+            return kind, (file,), {}
         if index.exists() or index.is_symlink():
             weight_map = _read_index(index, what)
             files = tuple(path / each for each in sorted(set(weight_map.values())))
@@ -108,8 +120,9 @@ def _read_index(index: Path, what: str) -> dict[str, str]:
     weight_map = read_object(text, index, "index of a model's shards").get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise DataError("expected the index of a model's shards", where=str(index), hint=DOWNLOAD)
+    suffix = Path(index.name.removesuffix(".index.json")).suffix
     for name in weight_map.values():
-        if not isinstance(name, str) or not name.isprintable() or Path(name).name != name or "\\" in name:
+        if not isinstance(name, str) or not _SHARD.fullmatch(name) or Path(name).suffix != suffix:
             message = f"expected the names of shards beside it, found {shown(name)}"
             raise DataError(message, where=str(index), hint=DOWNLOAD)
     return weight_map

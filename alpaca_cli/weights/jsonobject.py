@@ -9,8 +9,8 @@ from typing import Any
 from alpaca_cli.errors import DataError
 from alpaca_cli.weights.rawfile import DOWNLOAD
 
-LONGEST = 32 * 2**20  # bytes: 200,000 tensors
-MOST_PARTS = 2_000_000  # commas and brackets, each of which may cost a hundred bytes in memory
+LONGEST = 32 * 2**20  # bytes
+MOST_PARTS = 1_500_000  # commas, colons and brackets, each of which may cost a hundred bytes in memory: 100,000 tensors
 
 
 class _Twice(ValueError):
@@ -25,7 +25,7 @@ def read_object(text: bytes, path: Path, what: str, *, longest: int = LONGEST) -
     if len(text) > longest:
         message = f"{what} of {len(text):,} bytes or more: no model needs more than {longest:,}"
         raise DataError(message, where=str(path), hint=DOWNLOAD)
-    if sum(map(text.count, (b",", b"[", b"{"))) > MOST_PARTS:
+    if sum(map(text.count, (b",", b":", b"[", b"{"))) > MOST_PARTS:
         message = f"{what} of more than {MOST_PARTS:,} parts, which no model needs"
         raise DataError(message, where=str(path), hint=DOWNLOAD)
     try:
@@ -51,8 +51,8 @@ def is_text(value: object) -> bool:
 
 
 def shown(value: object) -> str:
-    """A value that JSON gave, for a message: no longer than a line, whatever it is."""
-    return repr(value[:200]) if isinstance(value, str) else f"a {type(value).__name__}"
+    """A value that a file gave, for a message: no longer than a line, whatever it is."""
+    return repr(value[:150])[:200] if isinstance(value, str) else f"a {type(value).__name__}"
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from alpaca_cli.errors import DataError
+from alpaca_cli.weights.jsonobject import shown
 from alpaca_cli.weights.rawfile import DOWNLOAD, RawFile
 from alpaca_cli.weights.stackmachine import Malformed, Refused, View, read_program
 from alpaca_cli.weights.tensor import ITEM_BYTES, Tensor, is_row_order
@@ -88,12 +89,12 @@ class _Places:
         if storage.key not in self._known:
             entry = self._directory.entries.get(f"{self._root}data/{storage.key}")
             if entry is None:
-                raise DataError(f"no storage {storage.key[:200]!r}", where=str(self._path), hint=DOWNLOAD)
+                raise DataError(f"no storage {shown(storage.key)}", where=str(self._path), hint=DOWNLOAD)
             self._known[storage.key] = entry, self._directory.place(entry)
         entry, place = self._known[storage.key]
         expected = storage.num_values * ITEM_BYTES[storage.dtype]
         if entry.size < expected:
-            message = f"storage {storage.key[:200]!r}: expected {expected:,} bytes, found {entry.size:,}"
+            message = f"storage {shown(storage.key)}: expected {expected:,} bytes, found {entry.size:,}"
             raise DataError(message, where=str(self._path), hint=DOWNLOAD)
         return place
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+from alpaca_cli.weights.jsonobject import shown
 from alpaca_cli.weights.tensor import ITEM_BYTES, LARGEST, MOST_AXES
 
 MOST_STEPS = 1_000_000  # opcodes: 29,000 tensors; each may take a hundred bytes of memory
@@ -83,7 +84,7 @@ def read_program(program: bytes) -> dict[str, View]:
         raise Refused(f"expected tensors by name, found {_kind(found)}")
     for name, value in found.items():
         if not isinstance(value, View):
-            raise Refused(f"expected tensors by name, found {_kind(value)} under {name[:200]!r}")
+            raise Refused(f"expected tensors by name, found {_kind(value)} under {shown(name)}")
     return found
 
 
@@ -165,7 +166,7 @@ class _Machine:
     def name(self) -> None:
         name = f"{self.line()}.{self.line()}"
         if name not in _NAMES:
-            raise Refused(f"asks for {name[:200]!r}, which no dict of plain tensors needs")
+            raise Refused(f"asks for {shown(name)}, which no dict of plain tensors needs")
         self.stack.append(Name(name))
 
     def items(self, values: list[Any]) -> None:
@@ -175,7 +176,7 @@ class _Machine:
             raise Refused("a dict with other keys than names")
         for key, value in zip(keys, values[1::2], strict=True):
             if key in target:
-                raise Refused(f"names {key[:200]!r} twice")
+                raise Refused(f"names {shown(key)} twice")
             target[key] = value
 
     def item(self) -> None:
@@ -226,15 +227,15 @@ def _view(
         raise Refused("a tensor whose values are to be conjugated or negated when read")
     if not (_is_size(offset) and all(map(_is_size, (*shape, *steps))) and len(shape) == len(steps) <= MOST_AXES):
         raise Refused("a tensor of impossible shape")
-    view = View(storage, dtype, offset, shape, steps)
-    values = prod(shape)
-    span = 1 + sum((length - 1) * step for length, step in zip(shape, steps, strict=True)) if values else 0
+    if 0 in shape:
+        return View(storage, dtype, 0, shape, steps)  # wherever it was cut from
+    span = 1 + sum((length - 1) * step for length, step in zip(shape, steps, strict=True))
     held = storage.num_values * ITEM_BYTES[storage.dtype] // ITEM_BYTES[dtype]
     if offset + span > held:
         raise Refused(f"a tensor that needs {offset + span:,} values of a storage of {held:,}")
-    if values > held:
+    if prod(shape) > held:
         raise Refused(f"a tensor that repeats the {held:,} values of its storage")
-    return view
+    return View(storage, dtype, offset, shape, steps)
 
 
 def _is_size(value: object) -> bool:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from alpaca_cli.errors import DataError
+from alpaca_cli.weights.jsonobject import shown
 from alpaca_cli.weights.rawfile import DOWNLOAD, RawFile
 
 MOST_ENTRIES = 100_000
@@ -46,20 +47,20 @@ class ZipDirectory:
             self._fail(f"{count:,} entries: no model needs more than {MOST_ENTRIES:,}")
         for entry in self._read(file.read(self._begin, size), count):
             if entry.name in self.entries:
-                self._fail(f"two entries {entry.name[:200]!r}")
+                self._fail(f"two entries {shown(entry.name)}")
             self.entries[entry.name] = entry
 
     def place(self, entry: Entry) -> int:
         """Where the bytes of an entry begin.  Raises DataError if its local header does not agree."""
         if entry.local + _LOCAL.size > self._begin:
-            self._fail(f"entry {entry.name[:200]!r} lies beyond its end")
+            self._fail(f"entry {shown(entry.name)} lies beyond its end")
         mark, *_, name_length, extra_length = _LOCAL.unpack(self._file.read(entry.local, _LOCAL.size))
         begin = entry.local + _LOCAL.size
         place = int(begin + name_length + extra_length)
         if place + entry.size > self._begin:
-            self._fail(f"entry {entry.name[:200]!r} lies beyond its end")
+            self._fail(f"entry {shown(entry.name)} lies beyond its end")
         if mark != b"PK\3\4" or self._file.read(begin, name_length) != entry.name.encode():
-            self._fail(f"entry {entry.name[:200]!r} is not where the directory says")
+            self._fail(f"entry {shown(entry.name)} is not where the directory says")
         return place
 
     def _find(self) -> tuple[int, int, int]:
@@ -96,7 +97,7 @@ class ZipDirectory:
                 self._fail("malformed zip directory")
             size, packed, local = self._wide((size, packed, local), raw[name_end:extra_end])
             if method or flags & _ENCRYPTED or packed != size:
-                self._fail(f"entry {name[:200]!r} is compressed or encrypted, which PyTorch never does")
+                self._fail(f"entry {shown(name)} is compressed or encrypted, which PyTorch never does")
             yield Entry(name, local, size)
             at = extra_end + lengths[2]
 
