@@ -7,13 +7,14 @@ data/KEY, the bytes of each storage; byteorder, in newer ones.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NoReturn
 
 from alpaca_cli.errors import DataError
 from alpaca_cli.weights.jsonobject import shown
 from alpaca_cli.weights.rawfile import DOWNLOAD, RawFile
-from alpaca_cli.weights.stackmachine import Malformed, Refused, View, read_program
+from alpaca_cli.weights.stackmachine import Malformed, Refused, Storage, View, read_program
 from alpaca_cli.weights.tensor import ITEM_BYTES, Tensor, is_row_order
-from alpaca_cli.weights.zipdirectory import Entry, ZipDirectory
+from alpaca_cli.weights.zipdirectory import ZipDirectory
 
 LONGEST_PROGRAM = 64 * 2**20  # bytes of data.pkl
 MOST_VIEWS = 4  # times the bytes of the file: so much may tensors say that share storages
@@ -45,7 +46,7 @@ def read_pickled(path: Path) -> tuple[Tensor, ...]:
             hint = DOWNLOAD if isinstance(error, Malformed) else _ASK
             raise DataError(f"no plain weights: {error}", where=str(path), hint=hint) from None
         places = _Places(directory, root, path)
-        tensors = tuple(_tensor(name, view, places.place(view), path) for name, view in views.items())
+        tensors = tuple(_tensor(name, view, places.place(view.storage), path) for name, view in views.items())
         num_bytes = sum(
             {(each.offset, each.dtype, each.shape, each.steps): each.num_bytes for each in tensors}.values()
         )
@@ -77,26 +78,32 @@ def _root(directory: ZipDirectory, path: Path) -> str:
 
 
 class _Places:
-    """Where storages begin; each has bytes of its own."""
+    """Where storages begin; each is of one dtype and length, whatever is cut from it."""
 
     def __init__(self, directory: ZipDirectory, root: str, path: Path) -> None:
         self._directory, self._root, self._path = directory, root, path
-        self._known: dict[str, tuple[Entry, int]] = {}
+        self._known: dict[str, tuple[Storage, int]] = {}
 
-    def place(self, view: View) -> int:
-        """Where the storage of `view` begins in the file.  Raises DataError if it is missing or short."""
-        storage = view.storage
+    def place(self, storage: Storage) -> int:
+        """Where it begins in the file.  Raises DataError if it is missing, short, or was another before."""
         if storage.key not in self._known:
-            entry = self._directory.entries.get(f"{self._root}data/{storage.key}")
-            if entry is None:
-                raise DataError(f"no storage {shown(storage.key)}", where=str(self._path), hint=DOWNLOAD)
-            self._known[storage.key] = entry, self._directory.place(entry)
-        entry, place = self._known[storage.key]
+            self._known[storage.key] = storage, self._find(storage)
+        known, place = self._known[storage.key]
+        if known != storage:
+            self._fail(storage, f"{known.num_values:,} values of {known.dtype} for one tensor, other ones for another")
+        return place
+
+    def _find(self, storage: Storage) -> int:
+        entry = self._directory.entries.get(f"{self._root}data/{storage.key}")
+        if entry is None:
+            self._fail(storage, "missing")
         expected = storage.num_values * ITEM_BYTES[storage.dtype]
         if entry.size < expected:
-            message = f"storage {shown(storage.key)}: expected {expected:,} bytes, found {entry.size:,}"
-            raise DataError(message, where=str(self._path), hint=DOWNLOAD)
-        return place
+            self._fail(storage, f"expected {expected:,} bytes, found {entry.size:,}")
+        return self._directory.place(entry)
+
+    def _fail(self, storage: Storage, fault: str) -> NoReturn:
+        raise DataError(f"storage {shown(storage.key)}: {fault}", where=str(self._path), hint=DOWNLOAD)
 
 
 def _tensor(name: str, view: View, place: int, path: Path) -> Tensor:

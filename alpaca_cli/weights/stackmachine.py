@@ -223,7 +223,7 @@ def _made(function: str, arguments: tuple[Any, ...]) -> Any:
 def _view(
     storage: Storage, dtype: str, offset: Any, shape: tuple[Any, ...], steps: tuple[Any, ...], metadata: list[Any]
 ) -> View:
-    if any(metadata):
+    if len(metadata) > 1 or any(metadata):
         raise Refused("a tensor whose values are to be conjugated or negated when read")
     if not (_is_size(offset) and all(map(_is_size, (*shape, *steps))) and len(shape) == len(steps) <= MOST_AXES):
         raise Refused("a tensor of impossible shape")

@@ -40,8 +40,8 @@ def bytes_of(tensor: Tensor) -> bytes:
 
 
 def expected(value: torch.Tensor) -> tuple[tuple[int, ...], torch.dtype, bytes]:
-    raw = value.detach().contiguous().flatten()
-    return tuple(value.shape), value.dtype, raw.view(torch.uint8).numpy().tobytes() if len(raw) else b""
+    values = torch.empty(value.numel(), dtype=value.dtype).copy_(value.detach().flatten())
+    return tuple(value.shape), value.dtype, values.view(torch.uint8).numpy().tobytes()
 
 
 def as_torch_reads(path: Path) -> tuple[Tensor, ...]:
@@ -278,13 +278,21 @@ def test_a_pickle_as_it_should_be() -> None:
         (program(view=b"K\0\x88\x85K\1\x85"), "a tensor of impossible shape", ASK),
         (program(view=b"K\0\x8a\x09" + b"\xff" * 8 + b"\0\x85K\1\x85"), "a tensor of impossible shape", ASK),
         (program(view=b"K\0(" + b"K\1" * 65 + b"t(" + b"K\1" * 65 + b"t"), "a tensor of impossible shape", ASK),
-        (program(STORAGE % b"1"), "no storage '1'", AGAIN),
+        (program(STORAGE % b"1"), "storage '1': missing", AGAIN),
         (program(STORAGE.replace(b"K\4", b"K\5") % b"0"), "storage '0': expected 20 bytes, found 16", AGAIN),
     ],
 )  # fmt: skip
 def test_a_pickle_that_torch_did_not_write_is_refused(raw: bytes, message: str, hint: str) -> None:
     write({"a/data.pkl": raw, "a/data/0": bytes(16)})
     refused(message, hint)
+
+
+@pytest.mark.parametrize("other", [STORAGE.replace(b"Float", b"Half"), STORAGE.replace(b"K\4", b"K\3")])
+def test_a_storage_that_is_two_things_is_refused(other: bytes) -> None:
+    """Which of the two torch.load would take depends on what it read first."""
+    second = program(other % b"0", b"K\0K\3\x85K\1\x85").replace(b"\x80\2}X\1\0\0\0a", b"X\1\0\0\0b")
+    write({"a/data.pkl": program()[:-1] + second, "a/data/0": bytes(16)})
+    refused("storage '0': 4 values of F32 for one tensor, other ones for another", AGAIN)
 
 
 def test_every_opcode_that_torch_does_not_write_is_refused() -> None:
@@ -301,7 +309,7 @@ def test_every_opcode_that_torch_does_not_write_is_refused() -> None:
         ({"a/byteorder": b"big"}, "big-endian", "load and save it again"),
         ({"a/constants.pkl": b""}, "a TorchScript program", ASK),
         ({"b/data.pkl": b""}, "a zip archive, but not of PyTorch's", AGAIN),
-        ({"a/data/0": None}, "no storage '0'", AGAIN),
+        ({"a/data/0": None}, "storage '0': missing", AGAIN),
         ({"a/data/0": b"123"}, "storage '0': expected 16 bytes, found 3", AGAIN),
         ({"a/data.pkl": None}, "a zip archive, but not of PyTorch's", AGAIN),
     ],
