@@ -10,7 +10,7 @@ from alpaca_cli.errors import DataError
 from alpaca_cli.weights.rawfile import DOWNLOAD
 
 LONGEST = 32 * 2**20  # bytes
-MOST_PARTS = 1_500_000  # commas, colons and brackets, each of which may cost a hundred bytes in memory: 100,000 tensors
+MOST_PARTS = 1_000_000  # commas, colons and brackets, each of which may cost a hundred bytes in memory: 75,000 tensors
 
 
 class _Twice(ValueError):

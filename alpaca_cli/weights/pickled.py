@@ -16,7 +16,7 @@ from alpaca_cli.weights.stackmachine import Malformed, Refused, Storage, View, r
 from alpaca_cli.weights.tensor import ITEM_BYTES, Tensor, is_row_order
 from alpaca_cli.weights.zipdirectory import ZipDirectory
 
-LONGEST_PROGRAM = 64 * 2**20  # bytes of data.pkl
+LONGEST_PROGRAM = 32 * 2**20  # bytes of data.pkl
 MOST_VIEWS = 4  # times the bytes of the file: so much may tensors say that share storages
 _OLD = bytes.fromhex("80028a0a6cfc9c46f9206aa850192e")  # the number with which torch.save began before its version 1.6
 _ASK = "ask its maker for safetensors, and do not unpickle it"

@@ -88,10 +88,10 @@ def listing(count: int, size: int, begin: int = 4) -> bytes:
 
 BOMBS: dict[str, Callable[[], bytes]] = {
     "header of brackets": lambda: header(b"[" * 31_000_000),
-    "header of lists": lambda: header(b'{"a":[' + b"[]," * 600_000 + b"0]}"),
-    "header of objects": lambda: header(b'{"a":[' + b"{}," * 900_000 + b"0]}"),
-    "header of entries": lambda: header(b"{" + b",".join(b'"%d":0' % each for each in range(740_000)) + b"}"),
-    "header of numbers": lambda: header(b'{"a":[' + b"1234567890," * 1_490_000 + b"0]}"),
+    "header of lists": lambda: header(b'{"a":[' + b"[]," * 490_000 + b"0]}"),
+    "header of objects": lambda: header(b'{"a":[' + b"{}," * 490_000 + b"0]}"),
+    "header of entries": lambda: header(b"{" + b",".join(b'"%d":0' % each for each in range(490_000)) + b"}"),
+    "header of numbers": lambda: header(b'{"a":[' + b"1234567890," * 990_000 + b"0]}"),
     "header of one text": lambda: header(b'{"a":"' + b"x" * 15_000_000 + b"\xf0\x9f\xa6\x99" + b'"}'),
     "header of spaces": lambda: header(b" " * 34_000_000 + b"{}"),
     "header without end": lambda: (2**62).to_bytes(8, "little") + b"{}",
@@ -102,9 +102,10 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "pickle of memories": lambda: archive(
         b"}" + b"".join(b"}r" + each.to_bytes(4, "little") for each in range(490_000)) + b"."
     ),
-    "pickle without end": lambda: archive(b"N" * 60_000_000),
-    "pickle of one text": lambda: archive(b"X" + (60_000_000).to_bytes(4, "little") + b"x" * 60_000_000 + b"."),
-    "pickle too long": lambda: archive(b"N" * 70_000_000),
+    "pickle without end": lambda: archive(b"N" * 33_000_000),
+    "pickle of one text": lambda: archive(b"X" + (33_000_000).to_bytes(4, "little") + b"x" * 33_000_000 + b"."),
+    "pickle of wide texts": lambda: archive((b"X\0\x10\0\0" + b"x" * 4092 + b"\xf0\x9f\xa6\x99") * 8000 + b"."),
+    "pickle too long": lambda: archive(b"N" * 34_000_000),
     "pickle of doubled tuples": lambda: archive(b"N\x85" + b"q\0h\0\x86" * 200_000 + b"."),
     "directory too long": lambda: b"PK\3\4" + bytes(40_000_000) + listing(90_000, 40_000_000),
     "directory beyond the end": lambda: b"PK\3\4" + listing(2**60, 2**62),
