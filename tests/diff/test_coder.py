@@ -175,7 +175,7 @@ def test_the_coder_compiles_without_a_warning() -> None:
 
 def test_the_example_in_the_docs_is_what_is_written() -> None:
     section = (ROOT / "docs" / "diff_format.md").read_text(encoding="utf-8").split("## A coded block")[1]
-    tuned, base, coded = (
+    base, tuned, coded = (
         bytes.fromhex(found) for found in re.findall(r"^(?:tuned|base|block) +([0-9a-f ]+)$", section, re.M)
     )
 
