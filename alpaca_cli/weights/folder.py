@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -42,6 +43,11 @@ class WeightFolder:
     def num_bytes(self) -> int:
         """Of its files."""
         return sum(file.stat().st_size for file in self.files)
+
+    @cached_property
+    def prefixes(self) -> tuple[str, ...]:
+        """What stands before the first dot in the names of its tensors, each once."""
+        return tuple(sorted({name.partition(".")[0] for name in self.tensors}))
 
 
 def read_folder(path: Path, what: str = "model") -> WeightFolder:
@@ -136,18 +142,19 @@ def _refuse_missing(folder: Path, files: tuple[Path, ...]) -> None:
         raise UsageError(message, where=str(folder), hint="download them beside the index")
 
 
-def refuse_leading_out(file: Path, what: str) -> None:
-    """Raises UsageError if a file is a link that leads out of its folder, but for the cache which that is part of.
+def refuse_leading_out(file: Path, what: str, folder: Path | None = None) -> None:
+    """Raises UsageError if a file is a link that leads out of `folder` (None: the one it is in).
 
-    A cache of Hugging Face's has MODEL/snapshots/VERSION/NAME as links to MODEL/blobs/DIGEST.
+    Links into the cache which the folder is part of are what Hugging Face's downloads consist of: those in
+    MODEL/snapshots/VERSION lead to MODEL/blobs/DIGEST.
     """
     try:
-        folder, target = file.parent.resolve(strict=True), file.resolve(strict=True)
+        root, target = (folder or file.parent).resolve(strict=True), file.resolve(strict=True)
     except (OSError, RuntimeError) as error:  # a circle of links is RuntimeError before Python 3.13
         fault = reason(error) if isinstance(error, OSError) else "a circle of links"
         raise UsageError(f"cannot read this file of the {what}: {fault}", where=str(file)) from None
-    cache = folder.parent.parent / "blobs" if folder.parent.name == "snapshots" else folder
-    if target.parent not in (folder, cache):
+    cache = root.parent.parent / "blobs" if root.parent.name == "snapshots" else root
+    if root not in target.parents and target.parent != cache:
         message = f"a link that leads out of the folder of the {what}, to {target}"
         raise UsageError(message, where=str(file), hint="put the file itself there, or name the folder it is in")
 
