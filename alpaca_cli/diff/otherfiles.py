@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from alpaca_cli.data.files import reason
-from alpaca_cli.diff.manifest import MANIFEST, OtherFile, folded, is_safe, is_weights
+from alpaca_cli.diff.manifest import MANIFEST, OtherFile, folded, is_safe
 from alpaca_cli.errors import DataError, IntegrityError, UsageError
-from alpaca_cli.weights.folder import refuse_leading_out
+from alpaca_cli.weights.folder import WeightFolder, refuse_leading_out
 from alpaca_cli.weights.rawfile import DOWNLOAD
 
 ENDINGS = {".json", ".txt", ".model", ".jinja", ".md", ".py", ".tiktoken", ".spm", ".vocab"}
@@ -25,16 +25,16 @@ _INDEX = (".safetensors.index.json", ".bin.index.json")
 _BLOCK = 1 << 20
 
 
-def find_others(folder: Path) -> tuple[list[str], list[str]]:
+def find_others(model: WeightFolder) -> tuple[list[str], list[str]]:
     """The names of a model folder's files that belong to the model and hold no weights, and of all else that it holds.
 
-    Files of weights, their index and hidden files are in neither.
+    Its weights, indexes and hidden files are in neither.
     """
     kept: list[str] = []
     left_out: list[str] = []
-    for entry in sorted(folder.iterdir()):
+    for entry in sorted(model.path.iterdir()):
         name = entry.name
-        if name.startswith(".") or name.endswith(_INDEX) or is_weights(name) or name == MANIFEST:
+        if name.startswith(".") or name.endswith(_INDEX) or entry in model.files:
             continue
         if entry.is_dir():
             names = [f"{name}/{each.name}" for each in sorted(entry.glob("*.jinja"))] if name == TEMPLATES else []
@@ -43,7 +43,7 @@ def find_others(folder: Path) -> tuple[list[str], list[str]]:
             names = [name]
         for each in names:
             file = Path(each)
-            is_known = file.suffix in ENDINGS or file.stem in NAMES
+            is_known = each != MANIFEST and (file.suffix in ENDINGS or file.stem in NAMES)
             is_kept = is_safe(each) and is_known and folded(each) not in map(folded, kept)
             (kept if is_kept else left_out).append(each)
     return kept, left_out
