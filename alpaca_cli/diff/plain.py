@@ -1,4 +1,4 @@
-"""The entropy coder of exact diffs in numpy, for where there is no compiled one: the same bytes, some ten times slower.
+"""The entropy coder of exact diffs in numpy, for where there is no compiled one: the same bytes, fifteen times slower.
 
 `docs/diff_format.md` says what they are. Nothing here goes value by value: a row of lanes is one operation, or a block.
 """
@@ -31,7 +31,7 @@ class PlainCoder:
     """Takes the place of `kernel.CompiledCoder`."""
 
     def __init__(self, num_values: int, width: int) -> None:
-        """Keeps no memory between calls; the largest block takes some 30 bytes a value while it is coded."""
+        """Keeps no memory between calls; during one it takes 20 to 70 bytes a value."""
 
     def encode(self, tuned: NDArray[Any], base: NDArray[Any] | None, exponent: Exponent) -> memoryview:
         """The coded block of at least one value. Both are unsigned numbers of the same width, 1, 2, 4 or 8 bytes."""
