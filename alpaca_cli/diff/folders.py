@@ -36,13 +36,12 @@ def refuse_entangled(folders: Mapping[str, Path]) -> None:
 
 def refuse_full(path: Path) -> None:
     """Raises UsageError unless `path` is free, or an empty folder, where something can be written."""
-    if not path.is_dir() or path.is_symlink():
-        refuse_existing(path, force=False)
-        return
-    if any(path.iterdir()):
+    is_folder = path.is_dir() and not path.is_symlink()
+    if path.exists() and not (is_folder and not any(path.iterdir())):
+        message = "the output folder is not empty" if is_folder else "output exists"
         hint = "nothing is ever overwritten or deleted: name a new folder"
-        raise UsageError("the output folder is not empty", where=str(path), hint=hint)
-    refuse_existing(path / "new", force=False)
+        raise UsageError(message, where=str(path), hint=hint)
+    refuse_existing(path / "new" if is_folder else path, force=False)
 
 
 @contextmanager

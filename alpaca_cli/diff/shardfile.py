@@ -19,6 +19,7 @@ from alpaca_cli.weights.rawfile import DOWNLOAD, RawFile
 MAGIC = b"ALPACADF"
 HEAD_BYTES = 16
 LENGTH_BYTES = 4
+SHARD_ENDING = ".alpacadiff"
 
 
 def shard_name(number: int, count: int) -> str:
@@ -27,7 +28,7 @@ def shard_name(number: int, count: int) -> str:
     >>> shard_name(0, 3)
     'tensors-00001-of-00003.alpacadiff'
     """
-    return f"tensors-{number + 1:05}-of-{count:05}.alpacadiff"
+    return f"tensors-{number + 1:05}-of-{count:05}{SHARD_ENDING}"
 
 
 def shard_head(number: int, count: int) -> bytes:
