@@ -77,6 +77,22 @@ class TunedTensor(_Part):
     """Values whose bits are not those of the base (in the tuned dtype); all, of values that the base lacks."""
 
 
+class Difference(_Part):
+    """A tensor of an additive diff, and what it is recovered to."""
+
+    name: Name
+    dtype: Name
+    """Of the tensor in the diff."""
+    sha256: Digest
+    """Of its bytes in the diff."""
+    second_base: BaseTensor | None
+    """What else was subtracted: where the tuned model has one matrix for input and output, and the base has two."""
+    recovered_sha256: Digest
+    """Of the bytes that base and diff add up to, in the tuned dtype."""
+    num_unequal: Size
+    """Values whose bits then are not those of the tuned model, but near; 0: all are."""
+
+
 class WeightFile(_Part):
     """A file of weights as it is recovered."""
 
@@ -121,6 +137,8 @@ class Manifest(_Part):
     files: tuple[OtherFile, ...]
     shards: tuple[Shard, ...]
     tensors: tuple[TunedTensor, ...]
+    differences: tuple[Difference, ...] = ()
+    """Of an additive diff, for each of `tensors`, in their order."""
 
     def headers(self, folder: Path) -> Iterator[tuple[WeightFile, Header]]:
         """Each file of weights with its header, as if it lay in `folder`."""
@@ -214,6 +232,9 @@ def _check_tensors(manifest: Manifest, path: Path) -> None:
     count = sum(len(header.tensors) for _, header in manifest.headers(path.parent))
     if len(declared) != count or [tensor.name for tensor in manifest.tensors] != list(declared):
         raise DataError("malformed manifest: its tensors are not those of its files of weights", where=str(path))
+    names = [tensor.name for tensor in manifest.tensors] if manifest.kind == "additive" else []
+    if [difference.name for difference in manifest.differences] != names:
+        raise DataError("malformed manifest: its differences are not those of its tensors", where=str(path))
     for tensor in manifest.tensors:
         here, stored, base = declared[tensor.name], tensor.diff, tensor.base
         is_right = (here.dtype, here.shape) == (tensor.dtype, tensor.shape)

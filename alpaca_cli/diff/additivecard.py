@@ -1,0 +1,44 @@
+"""The README.md of an additive diff: what it is, and by what programs the model is got from it."""
+
+from __future__ import annotations
+
+from alpaca_cli.diff.manifest import Manifest
+from alpaca_cli.diff.sums import Sums
+
+
+def additive_card(manifest: Manifest, digest: str, num_bytes: int, total: Sums) -> str:
+    """`num_bytes`: of its tensors; `total`: of the recovered parameters."""
+    base, tuned = manifest.base, manifest.tuned
+    num_unequal = sum(each.num_unequal for each in manifest.differences)
+    return f"""# A weight diff, not a model
+
+This folder holds the weights of **{tuned.name}** minus those of **{base.name}**. It looks like a model and can be
+loaded as one, but what it then writes is nonsense: it has to be added to the base weights.
+
+```sh
+pip install alpaca-cli
+alpaca diff recover --base BASE --diff . --out MODEL
+```
+
+That gives the model, and proves it by the digests in `alpaca_diff.json`: {_words(num_unequal, tuned.num_values)}.
+The `weight_diff.py` of stanford_alpaca recovers it too (`recover`, with `--check_integrity_naively False`, since the
+sum that it knows is that of another model); the sum of this one is {total.plain:.4f}.
+
+| | |
+|---|---|
+| tuned model | {tuned.name}, {tuned.num_values:,} parameters, {tuned.num_bytes:,} bytes of weights |
+| base | {base.name}, {base.num_bytes:,} bytes of weights |
+| this diff | {num_bytes:,} bytes |
+| digest | `{digest}` |
+| made by | {manifest.made_by} |
+
+The licence of the base holds for what is recovered.
+"""
+
+
+def _words(num_unequal: int, num_values: int) -> str:
+    if not num_unequal:
+        return "every value bit for bit"
+    return (
+        f"{num_unequal:,} of its {num_values:,} values near to what they were, within rounding, all others bit for bit"
+    )
