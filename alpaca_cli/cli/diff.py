@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from alpaca_cli.cli import diff_view, options, screen
 from alpaca_cli.errors import UsageError
-
-if TYPE_CHECKING:
-    from alpaca_cli.diff.recover import Recovered
-    from alpaca_cli.diff.verify import Verified
 
 app = typer.Typer(
     help="Publish what changed against base weights, and give the tuned model back, bit for bit.",
@@ -35,6 +31,23 @@ def make(
     base: Base,
     tuned: Annotated[Path, typer.Option(metavar="DIR", help="The tuned model's folder.", show_default=False)],
     out: Out,
+    kind: Annotated[
+        str,
+        typer.Option(
+            metavar="KIND",
+            help="exact: small, bit for bit; additive: tuned - base, as stanford_alpaca and FastChat take it.",
+            autocompletion=options.complete_diff_kind,
+        ),
+    ] = "exact",
+    dtype: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Numbers of an additive diff: fp32 (its default), bf16 or fp16.",
+            autocompletion=options.complete_diff_dtype,
+            show_default=False,
+        ),
+    ] = None,
     allow_whole: Annotated[
         bool, typer.Option("--allow-whole", help="Also publish, as it is, much that the base lacks.")
     ] = False,
@@ -47,31 +60,83 @@ def make(
 
     Example: alpaca diff make --base llama-7b --tuned runs/7b/model --out alpaca-7b-diff
     """
+    from alpaca_cli.diff.additive import make_additive
     from alpaca_cli.diff.make import make_exact
-    from alpaca_cli.diff.summary import summary_of
+    from alpaca_cli.diff.otherfiles import find_others
+    from alpaca_cli.diff.summary import read_summary
 
+    _choose("--kind", kind, options.DIFF_KINDS)
+    _choose("--dtype", dtype, options.DIFF_DTYPES)
+    if kind == "exact" and dtype is not None:
+        hint = "an exact diff gives every number back in the type that it had; for the other kind: --kind additive"
+        raise UsageError("--dtype is for additive diffs", hint=hint)
     notes = _Notes()
+    rows: dict[str, str] = {}
+    told: dict[str, object] = {}
     with (
         _interrupted("diff make: interrupted, and nothing is left; the same command starts over"),
         diff_view.Meter() as meter,
     ):
-        made = make_exact(
-            base, tuned, out, workers=workers, allow_whole=allow_whole, on_progress=meter.show, on_note=notes
-        )
-    summary = summary_of(made.path, made.manifest, made.digest, None)
-    diff_view.say_made(summary, base, meter.seconds, {})
+        if kind == "exact":
+            make_exact(
+                base, tuned, out, workers=workers, allow_whole=allow_whole, on_progress=meter.show, on_note=notes
+            )
+        else:
+            made = make_additive(
+                base,
+                tuned,
+                out,
+                dtype=options.DIFF_DTYPES[dtype or "fp32"],
+                workers=workers,
+                allow_whole=allow_whole,
+                on_progress=meter.show,
+                on_note=notes,
+            )
+            rows = {"gives": diff_view.likeness(made.num_unequal), "sum": diff_view.sums_text(made.sums)}
+            told = {"unequal": made.num_unequal, "sum": diff_view.sums_json(made.sums)}
+    summary = read_summary(out)
+    diff_view.say_made(summary, base, meter.seconds, rows)
     if json:
-        told = {"left_out": list(made.left_out), "notes": notes.told, "seconds": round(meter.seconds, 3)}
-        screen.emit_json({"out": str(made.path), **diff_view.facts_json(summary), **told})
+        told |= {"left_out": find_others(tuned)[1], "notes": notes.told, "seconds": round(meter.seconds, 3)}
+        screen.emit_json({"out": str(out), **diff_view.facts_json(summary), **told})
     else:
-        screen.emit(str(made.path))
+        screen.emit(str(out))
 
 
 @app.command("recover")
 def recover(
     base: Base,
-    diff: Annotated[Path, typer.Option(metavar="DIR", help="The diff's folder.", show_default=False)],
+    diff: Annotated[Path, typer.Option(metavar="DIR", help="The diff's folder, of any kind.", show_default=False)],
     out: Out,
+    dtype: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Additive only: write fp32, bf16 or fp16 instead of the tuned model's (or diff's) own type.",
+            autocompletion=options.complete_diff_dtype,
+            show_default=False,
+        ),
+    ] = None,
+    new_rows: Annotated[
+        str | None,
+        typer.Option(
+            "--new-rows",
+            metavar="NAME",
+            help="Additive only: what rows that the base lacks were told from, its mean row (stanford_alpaca) or zero"
+            " (FastChat, LLaVA).",
+            autocompletion=options.complete_new_rows,
+            show_default=False,
+        ),
+    ] = None,
+    expect_sum: Annotated[
+        float | None,
+        typer.Option(
+            "--expect-sum",
+            metavar="X",
+            help="Additive only: what all parameters add up to; 50637.1836 for Alpaca 7B.",
+            show_default=False,
+        ),
+    ] = None,
     workers: Workers = None,
     json: options.Json = False,
 ) -> None:
@@ -82,34 +147,45 @@ def recover(
 
     Example: alpaca diff recover --base llama-7b --diff alpaca-7b-diff --out alpaca-7b
     """
+    from alpaca_cli.diff.additive import recover_additive
+    from alpaca_cli.diff.kind import find_kind
     from alpaca_cli.diff.recover import recover_exact
 
+    _choose("--dtype", dtype, options.DIFF_DTYPES)
+    _choose("--new-rows", new_rows, options.NEW_ROWS)
+    kind = find_kind(diff)
+    given = {"--dtype": dtype, "--new-rows": new_rows, "--expect-sum": expect_sum}
+    unfit = [flag for flag, value in given.items() if value is not None]
+    if kind == "exact" and unfit:
+        hint = "this one is exact: it gives the tuned model bit for bit, and proves it; leave the option out"
+        raise UsageError(f"{unfit[0]} is for additive diffs", where=str(diff), hint=hint)
+    goes_on = "goes on with the file it was at" if kind == "exact" else "starts over"
     notes = _Notes()
-    with (
-        _interrupted("diff recover: interrupted; the same command goes on with the file it was at"),
-        diff_view.Meter() as meter,
-    ):
-        recovered = recover_exact(base, diff, out, workers=workers, on_progress=meter.show, on_note=notes)
-    _say_recovered(recovered, meter.seconds)
-    if json:
-        manifest = recovered.manifest
-        screen.emit_json(
-            {
-                "out": str(recovered.path),
-                "kind": manifest.kind,
-                "is_exact": True,
-                "digest": recovered.digest,
-                "tensors": len(manifest.tensors),
-                "bytes": manifest.tuned.num_bytes,
-                "weights": [file.name for file in manifest.weights],
-                "kept": recovered.num_kept,
-                "files": [file.name for file in manifest.files],
-                "notes": notes.told,
-                "seconds": round(meter.seconds, 3),
-            }
-        )
+    with _interrupted(f"diff recover: interrupted; the same command {goes_on}"), diff_view.Meter() as meter:
+        if kind == "exact":
+            exact = recover_exact(base, diff, out, workers=workers, on_progress=meter.show, on_note=notes)
+        else:
+            added = recover_additive(
+                base,
+                diff,
+                out,
+                dtype=None if dtype is None else options.DIFF_DTYPES[dtype],
+                new_rows=new_rows,  # type: ignore[arg-type]
+                expect_sum=expect_sum,
+                workers=workers,
+                on_progress=meter.show,
+                on_note=notes,
+            )
+    if kind == "exact":
+        diff_view.say_recovered(exact, meter.seconds)
+        told = diff_view.recovered_json(exact)
     else:
-        screen.emit(str(recovered.path))
+        diff_view.say_added(added, meter.seconds)
+        told = diff_view.added_json(added)
+    if json:
+        screen.emit_json({**told, "notes": notes.told, "seconds": round(meter.seconds, 3)})
+    else:
+        screen.emit(str(out))
 
 
 @app.command("verify")
@@ -133,11 +209,13 @@ def verify(
 
     Example: alpaca diff verify alpaca-7b-diff --base llama-7b
     """
-    from alpaca_cli.diff.verify import verify_exact
+    from alpaca_cli.diff.kind import find_kind
+    from alpaca_cli.diff.verify import verify_additive, verify_exact
 
+    work = verify_exact if find_kind(diff) == "exact" else verify_additive
     with _interrupted("diff verify: interrupted; the same command starts over"), diff_view.Meter() as meter:
-        verified = verify_exact(diff, base=base, tuned=tuned, workers=workers, on_progress=meter.show)
-    _say_verified(verified)
+        verified = work(diff, base=base, tuned=tuned, workers=workers, on_progress=meter.show)
+    diff_view.say_verified(verified)
     if json:
         screen.emit_json(
             {
@@ -212,26 +290,9 @@ def _interrupted(words: str) -> Iterator[None]:
         raise typer.Exit(130) from None
 
 
-def _say_recovered(recovered: Recovered, seconds: float) -> None:
-    manifest = recovered.manifest
-    count, files = len(manifest.tensors), len(manifest.weights)
-    kept = f", {recovered.num_kept:,} of them there from before" if recovered.num_kept else ""
-    screen.say(f"diff recover: {manifest.tuned.name}, bit for bit: each of {count:,} tensors has its SHA-256")
-    diff_view.say_rows(
-        {
-            "model": f"{recovered.path}, {screen.size(manifest.tuned.num_bytes)} in {files:,} of its files{kept}",
-            "digest": f"{recovered.digest} (of the diff)",
-            "took": diff_view.took(manifest.tuned.num_bytes, seconds),
-        }
-    )
-
-
-def _say_verified(verified: Verified) -> None:
-    manifest = verified.manifest
-    screen.say(f"diff verify: this diff of {manifest.tuned.name} is whole, every byte as it was made")
-    diff_view.say_rows({"digest": verified.digest})
-    if verified.base is not None:
-        what = "the base that it was made from, which gives the tuned model bit for bit"
-        diff_view.say_rows({"base": f"{verified.base} is {what}"})
-    if verified.tuned is not None:
-        diff_view.say_rows({"tuned": f"{verified.tuned} is the tuned model, bit for bit"})
+def _choose(flag: str, value: str | None, choices: Collection[str]) -> None:
+    """Raises UsageError if `value` is given and none of `choices`."""
+    if value is not None and value not in choices:
+        raise UsageError(
+            f"no such {flag.removeprefix('--')}: {value}", where=flag, hint=f"choose {' or '.join(choices)}"
+        )

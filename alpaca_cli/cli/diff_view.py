@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING, Any
 from alpaca_cli.cli import screen
 
 if TYPE_CHECKING:
+    from alpaca_cli.diff.additive import RecoveredAdditive
+    from alpaca_cli.diff.recover import Recovered
     from alpaca_cli.diff.summary import Group, Summary
+    from alpaca_cli.diff.sums import Sums
+    from alpaca_cli.diff.verify import Verified
 
 EVERY_S = 0.1
 RATE_OVER_S = 10.0
@@ -85,6 +89,97 @@ def say_made(summary: Summary, base: Path, seconds: float, more: Mapping[str, st
             "recover": command("recover", "--base", base, "--diff", out, "--out", f"{out}-recovered"),
         }
     )
+
+
+def say_recovered(recovered: Recovered, seconds: float) -> None:
+    """What came out of an exact diff, in words."""
+    manifest = recovered.manifest
+    kept = f", {recovered.num_kept:,} of them there from before" if recovered.num_kept else ""
+    size = f"{screen.size(manifest.tuned.num_bytes)} in {_count(len(manifest.weights), 'file')}"
+    count = _count(len(manifest.tensors), "tensor")
+    screen.say(f"diff recover: {manifest.tuned.name}, bit for bit: {count}, each proved by its SHA-256")
+    say_rows(
+        {
+            "model": f"{recovered.path}, {size}{kept}",
+            "digest": f"{recovered.digest} (of the diff)",
+            "took": took(manifest.tuned.num_bytes, seconds),
+        }
+    )
+
+
+def recovered_json(recovered: Recovered) -> dict[str, Any]:
+    """The same for machines."""
+    manifest = recovered.manifest
+    return {
+        "out": str(recovered.path),
+        "kind": "exact",
+        "is_proven": True,
+        "unequal": 0,
+        "digest": recovered.digest,
+        "tensors": len(manifest.tensors),
+        "bytes": manifest.tuned.num_bytes,
+        "kept": recovered.num_kept,
+    }
+
+
+def say_added(recovered: RecoveredAdditive, seconds: float) -> None:
+    """What came out of an additive diff, in words."""
+    count = _count(recovered.num_tensors, "tensor")
+    if recovered.is_proven:
+        proof = f"{count}, each proved by its SHA-256: {likeness(recovered.num_unequal)}"
+    else:
+        proof = f"{count}, added up, and proved by nothing"
+        if recovered.manifest is not None:
+            proof = f"{count} of base and diff proved by SHA-256, and added up in another type than the tuned model's"
+    screen.say(f"diff recover: {proof}")
+    say_rows({"model": f"{recovered.path}, {screen.size(recovered.num_bytes)}", "sum": sums_text(recovered.sums)})
+    if recovered.digest:
+        say_rows({"digest": f"{recovered.digest} (of the diff)"})
+    say_rows({"took": took(recovered.num_bytes, seconds)})
+
+
+def added_json(recovered: RecoveredAdditive) -> dict[str, Any]:
+    """The same for machines."""
+    return {
+        "out": str(recovered.path),
+        "kind": "additive",
+        "is_proven": recovered.is_proven,
+        "unequal": recovered.num_unequal if recovered.is_proven else None,
+        "digest": recovered.digest or None,
+        "tensors": recovered.num_tensors,
+        "bytes": recovered.num_bytes,
+        "sum": sums_json(recovered.sums),
+    }
+
+
+def likeness(num_unequal: int) -> str:
+    """How near what is recovered comes to the tuned model."""
+    if not num_unequal:
+        return "every value comes back bit for bit"
+    return f"{_count(num_unequal, 'value')} come{'s' * (num_unequal == 1)} back rounded, all others bit for bit"
+
+
+def sums_text(sums: Sums) -> str:
+    """Of all parameters, as --expect-sum takes them."""
+    rotary = "" if sums.with_rotary is None else f" ({sums.with_rotary:.4f} with the rotary buffers of old versions)"
+    return f"{sums.plain:.4f}{rotary}, of all parameters"
+
+
+def sums_json(sums: Sums) -> dict[str, float | None]:
+    """The same for machines."""
+    return {"plain": sums.plain, "with_rotary": sums.with_rotary}
+
+
+def say_verified(verified: Verified) -> None:
+    """What was proved, in words."""
+    manifest = verified.manifest
+    screen.say(f"diff verify: this {manifest.kind} diff of {manifest.tuned.name} is whole, every byte as it was made")
+    say_rows({"digest": verified.digest})
+    if verified.base is not None:
+        gives = ", and gives the tuned model bit for bit" if manifest.kind == "exact" else ""
+        say_rows({"base": f"{verified.base} is what it was made from{gives}"})
+    if verified.tuned is not None:
+        say_rows({"tuned": f"{verified.tuned} is the tuned model, bit for bit"})
 
 
 def shown(summary: Summary, *, is_folded: bool) -> str:

@@ -58,8 +58,6 @@ class Made:
     digest: str
     num_bytes: int
     """Of its shards."""
-    left_out: tuple[str, ...]
-    """Names in the tuned model's folder that are no part of a model."""
 
 
 def make_exact(
@@ -104,7 +102,7 @@ def make_exact(
         raw = written(manifest)
         (folder / MANIFEST).write_bytes(raw)
         (folder / "README.md").write_text(exact_card(manifest, digest_of(raw)), encoding="utf-8")
-    return Made(out, manifest, digest_of(raw), sum(shard.num_bytes for shard in found), tuple(left_out))
+    return Made(out, manifest, digest_of(raw), sum(shard.num_bytes for shard in found))
 
 
 class _Shards:
