@@ -69,7 +69,7 @@ def test_the_flags_that_the_readme_names_exist(capsys: pytest.CaptureFixture[str
 
     for line in re.findall(r"^alpaca (.+)$", README, re.MULTILINE):
         words = line.split()
-        command = words[:2] if words[0] == "recipes" else words[:1]
+        command = words[:2] if words[0] in ("diff", "recipes") else words[:1]
         flags = [word for word in words if word.startswith("--")]
         if command[0].startswith("--"):
             command = []
