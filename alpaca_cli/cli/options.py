@@ -9,6 +9,12 @@ import typer
 
 ENGINES = ("local", "ray")
 """What compares the rows of `alpaca dedup`."""
+DIFF_KINDS = ("exact", "additive")
+"""Of `alpaca diff`."""
+DIFF_DTYPES = {"fp32": "F32", "bf16": "BF16", "fp16": "F16"}
+"""What numbers an additive diff, or what is recovered from one, can be written in."""
+NEW_ROWS = ("mean", "zero")
+"""What an additive diff may have been told from where the base has no rows."""
 
 
 def complete_recipe(incomplete: str) -> list[str]:
@@ -57,6 +63,21 @@ def complete_field(incomplete: str) -> list[str]:
 def complete_engine(incomplete: str) -> list[str]:
     """Names of the engines."""
     return [name for name in ENGINES if name.startswith(incomplete)]
+
+
+def complete_diff_kind(incomplete: str) -> list[str]:
+    """Kinds of weight diff."""
+    return [name for name in DIFF_KINDS if name.startswith(incomplete)]
+
+
+def complete_diff_dtype(incomplete: str) -> list[str]:
+    """Types of numbers in additive diffs."""
+    return [name for name in DIFF_DTYPES if name.startswith(incomplete)]
+
+
+def complete_new_rows(incomplete: str) -> list[str]:
+    """What rows that the base lacks are told from."""
+    return [name for name in NEW_ROWS if name.startswith(incomplete)]
 
 
 def complete_teacher(incomplete: str) -> list[str]:

@@ -74,6 +74,11 @@ def is_terminal() -> bool:
     return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
+def emits_to_terminal() -> bool:
+    """Whether data goes to a person's terminal, and not to a file or a program."""
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
 class Ticker:
     """Shows how work moves: a block that is redrawn on a terminal, a plain line every ten seconds elsewhere.
 
@@ -123,6 +128,18 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+
+
+def size(num_bytes: float) -> str:
+    """Bytes in words.
+
+    >>> [size(812), size(131_300), size(13_476_839_424)]
+    ['812 bytes', '131.3 kB', '13.48 GB']
+    """
+    for unit, word, digits in ((1e12, "TB", 2), (1e9, "GB", 2), (1e6, "MB", 1), (1e3, "kB", 1)):
+        if num_bytes >= unit:
+            return f"{num_bytes / unit:,.{digits}f} {word}"
+    return f"{num_bytes:,.0f} bytes"
 
 
 def _started() -> Live:

@@ -41,7 +41,12 @@ def find(base: WeightFolder, tensor: Tensor) -> Tensor | None:
 
 def is_embedding(name: str) -> bool:
     """Whether this is the name of a matrix with a row for each token, of input or output."""
-    return bool(_HEAD.search(name) or _EMBEDDING.search(name))
+    return is_head(name) or bool(_EMBEDDING.search(name))
+
+
+def is_head(name: str) -> bool:
+    """Whether this is the name of such a matrix of output."""
+    return bool(_HEAD.search(name))
 
 
 def same_names(base: WeightFolder, name: str) -> list[str]:

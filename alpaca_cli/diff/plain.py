@@ -1,10 +1,11 @@
-"""The entropy coder of exact diffs in numpy, for where there is no compiled one: the same bytes, some ten times slower.
+"""The entropy coder of exact diffs in numpy, for where there is no compiled one: the same bytes, fifteen times slower.
 
 `docs/diff_format.md` says what they are. Nothing here goes value by value: a row of lanes is one operation, or a block.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import accumulate
 from typing import Any
 
@@ -15,6 +16,7 @@ from alpaca_cli.diff.exponent import Exponent
 
 NUM_CONTEXTS = 16
 NUM_SYMBOLS = 256
+SYMBOL_BITS = 8
 ESCAPE = NUM_SYMBOLS - 1
 TOTAL_BITS = 12
 TOTAL = 1 << TOTAL_BITS
@@ -24,15 +26,12 @@ HEADER = np.dtype([("top", "<u2"), ("coded", "<u2"), ("num_words", "<u4"), ("num
 SAMPLE_STEP = 17
 LOWEST_STATE = 1 << 16
 
-Keys = NDArray[np.uint16]
-"""Context and symbol of each value, `context << 8 | symbol`."""
-
 
 class PlainCoder:
     """Takes the place of `kernel.CompiledCoder`."""
 
     def __init__(self, num_values: int, width: int) -> None:
-        """Keeps no memory between calls; the largest block takes some 30 bytes a value while it is coded."""
+        """Keeps no memory between calls; during one it takes 20 to 70 bytes a value."""
 
     def encode(self, tuned: NDArray[Any], base: NDArray[Any] | None, exponent: Exponent) -> memoryview:
         """The coded block of at least one value. Both are unsigned numbers of the same width, 1, 2, 4 or 8 bytes."""
@@ -41,8 +40,8 @@ class PlainCoder:
         top = 0 if exponents is None else int(exponents.max())
         contexts = _contexts(exponents, top, len(values))
         num_raw = _choose_raw(values[::SAMPLE_STEP], contexts[::SAMPLE_STEP], width)
-        above = values >> (8 * num_raw[contexts]).astype(values.dtype)
-        keys = _keys(contexts, np.minimum(above, ESCAPE).astype(np.uint16))
+        above = values >> _raw_bits(contexts, num_raw, values.dtype)
+        keys = contexts << SYMBOL_BITS | np.minimum(above, ESCAPE).astype(np.uint16)
         counts = np.bincount(keys, minlength=NUM_CONTEXTS * NUM_SYMBOLS).reshape(NUM_CONTEXTS, NUM_SYMBOLS)
         coded, tables = 0, b""
         frequencies = np.zeros((NUM_CONTEXTS, NUM_SYMBOLS), np.uint32)
@@ -52,7 +51,7 @@ class PlainCoder:
             frequencies[context] = _normalise(counts[context])
             tables += _table_bytes(frequencies[context])
         states, words = _encode_symbols(keys, frequencies)
-        lengths = _lengths(keys, num_raw, width)
+        lengths = _lengths(contexts, above, num_raw, width)
         extra = np.empty(int(lengths.sum(dtype=np.int64)), np.uint8)
         for places, rows, k in _extra_places(lengths, width):
             extra[places] = (values[rows] >> values.dtype.type(8 * k)).astype(np.uint8)
@@ -90,12 +89,12 @@ class PlainCoder:
         symbols = _decode_symbols(contexts, slots.reshape(-1), states, words)
         if symbols is None:
             return False
-        lengths, extra = _lengths(_keys(contexts, symbols), num_raw, width), rest[words_end:]
+        lengths, extra = _lengths(contexts, symbols, num_raw, width), rest[words_end:]
         if int(lengths.sum(dtype=np.int64)) != len(extra):
             return False
         is_escape = symbols == ESCAPE
         values = symbols.astype(tuned.dtype)
-        values <<= (8 * num_raw[contexts]).astype(tuned.dtype)
+        values <<= _raw_bits(contexts, num_raw, tuned.dtype)
         values[is_escape] = 0
         for places, rows, k in _extra_places(lengths, width):
             values[rows] |= extra[places].astype(tuned.dtype) << tuned.dtype.type(8 * k)
@@ -103,17 +102,15 @@ class PlainCoder:
         return True
 
 
-def _keys(contexts: NDArray[np.uint16], symbols: NDArray[np.uint16]) -> Keys:
-    keys: Keys = contexts << 8 | symbols
-    return keys
-
-
 def _fold(tuned: NDArray[Any], base: NDArray[Any] | None) -> NDArray[Any]:
-    bits = tuned.dtype.type(8 * tuned.itemsize - 1)
+    sign = tuned.dtype.type(8 * tuned.itemsize - 1)
+    folded: NDArray[Any]
     if base is None:
-        return tuned << 1 | tuned >> bits
-    difference = tuned - base
-    return difference << 1 ^ -(difference >> bits)
+        folded = tuned << 1 | tuned >> sign
+    else:
+        folded = tuned - base
+        folded = folded << 1 ^ -(folded >> sign)
+    return folded
 
 
 def _unfold(values: NDArray[Any], base: NDArray[Any] | None, tuned: NDArray[Any]) -> None:
@@ -123,19 +120,26 @@ def _unfold(values: NDArray[Any], base: NDArray[Any] | None, tuned: NDArray[Any]
         tuned[:] = base + (values >> 1 ^ -(values & 1))
 
 
-def _exponents(base: NDArray[Any] | None, exponent: Exponent) -> NDArray[np.uint16] | None:
+def _exponents(base: NDArray[Any] | None, exponent: Exponent) -> NDArray[Any] | None:
     if base is None or not exponent.mask:
         return None
-    return (base >> base.dtype.type(exponent.shift)).astype(np.uint16) & np.uint16(exponent.mask)
+    exponents: NDArray[Any] = (base >> base.dtype.type(exponent.shift)).astype(np.uint16) & np.uint16(exponent.mask)
+    return exponents
 
 
-def _contexts(exponents: NDArray[np.uint16] | None, top: int, num_values: int) -> NDArray[np.uint16]:
+def _contexts(exponents: NDArray[Any] | None, top: int, num_values: int) -> NDArray[Any]:
     if exponents is None:
         return np.zeros(num_values, np.uint16)
-    return np.minimum(np.uint16(top) - exponents, np.uint16(NUM_CONTEXTS - 1))
+    contexts: NDArray[Any] = np.minimum(np.uint16(top) - exponents, np.uint16(NUM_CONTEXTS - 1))
+    return contexts
 
 
-def _choose_raw(values: NDArray[Any], contexts: NDArray[np.uint16], width: int) -> NDArray[np.uint8]:
+def _raw_bits(contexts: NDArray[Any], num_raw: NDArray[np.uint8], dtype: np.dtype[Any]) -> NDArray[Any]:
+    bits: NDArray[Any] = (8 * num_raw.astype(dtype))[contexts]
+    return bits
+
+
+def _choose_raw(values: NDArray[Any], contexts: NDArray[Any], width: int) -> NDArray[np.uint8]:
     """How many bytes are kept raw: the fewest with which at most a value in 32 is kept whole."""
     sampled = np.bincount(contexts, minlength=NUM_CONTEXTS)
     fewest = np.zeros(NUM_CONTEXTS, np.uint8)
@@ -208,7 +212,7 @@ def _num_lanes(num_values: int) -> int:
     return max(1, min(MAX_LANES, num_values // VALUES_A_LANE))
 
 
-def _encode_symbols(keys: Keys, frequencies: NDArray[np.uint32]) -> tuple[NDArray[np.uint32], NDArray[np.uint16]]:
+def _encode_symbols(keys: NDArray[Any], frequencies: NDArray[np.uint32]) -> tuple[NDArray[np.uint32], NDArray[Any]]:
     """The first states, and the words."""
     lanes = _num_lanes(len(keys))
     starts = (np.cumsum(frequencies, axis=1, dtype=np.uint32) - frequencies).reshape(-1)[keys]
@@ -221,14 +225,14 @@ def _encode_symbols(keys: Keys, frequencies: NDArray[np.uint32]) -> tuple[NDArra
         is_full = state >> 20 >= frequency
         words.append(state[is_full].astype("<u2"))
         state >>= is_full.astype(np.uint32) << 4
-        quotient, remainder = np.divmod(state, frequency)
-        state[:] = quotient << TOTAL_BITS | remainder + starts[first : first + lanes]
+        quotient = state // frequency
+        state += quotient * (TOTAL - frequency) + starts[first : first + lanes]
     return states.astype("<u4"), np.concatenate(words[::-1])
 
 
 def _decode_symbols(
-    contexts: NDArray[np.uint16], slots: NDArray[np.uint32], states: NDArray[np.uint32], words: NDArray[np.uint16]
-) -> NDArray[np.uint16] | None:
+    contexts: NDArray[Any], slots: NDArray[np.uint32], states: NDArray[np.uint32], words: NDArray[Any]
+) -> NDArray[Any] | None:
     """The symbols, if they use up the words and leave the states that encoding began with."""
     symbols = np.empty(len(contexts), np.uint16)
     tables = contexts.astype(np.uint32) << TOTAL_BITS
@@ -248,16 +252,19 @@ def _decode_symbols(
     return symbols if taken == len(words) and (states == LOWEST_STATE).all() else None
 
 
-def _lengths(keys: Keys, num_raw: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
+def _lengths(contexts: NDArray[Any], symbols: NDArray[Any], num_raw: NDArray[np.uint8], width: int) -> NDArray[Any]:
     """How many bytes of each value stand outside its symbol."""
-    return np.where(keys & ESCAPE == ESCAPE, np.uint8(width), num_raw[keys >> 8])
+    lengths: NDArray[Any] = num_raw[contexts]
+    lengths[symbols >= ESCAPE] = width
+    return lengths
 
 
-def _extra_places(lengths: NDArray[np.uint8], width: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64], int]]:
+def _extra_places(lengths: NDArray[Any], width: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], int]]:
     """For the k-th byte outside symbols: where it stands, and of which values."""
-    ends = np.cumsum(lengths, dtype=np.int64)
-    found = []
+    rows = np.flatnonzero(lengths)
+    lengths = lengths[rows]
+    places = np.cumsum(lengths, dtype=np.int64) - lengths
     for k in range(width):
-        rows = np.flatnonzero(lengths > k)
-        found.append((ends[rows] - lengths[rows] + k, rows, k))
-    return found
+        yield places, rows, k
+        is_longer = lengths > k + 1
+        rows, lengths, places = rows[is_longer], lengths[is_longer], places[is_longer] + 1

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 
 from alpaca_cli.diff.crew import Progress, each_of, num_workers
 from alpaca_cli.diff.decode import BaseDiffers, decode
 from alpaca_cli.diff.folders import refuse_entangled
-from alpaca_cli.diff.manifest import MODEL_FILES, Manifest, TunedTensor, read_exact
+from alpaca_cli.diff.manifest import MANIFEST, MODEL_FILES, Manifest, TunedTensor, read_exact, read_manifest
 from alpaca_cli.diff.otherfiles import check_others
-from alpaca_cli.diff.rightbase import find_base, refuse_base
+from alpaca_cli.diff.rightbase import find_base, refuse_base, told_from
 from alpaca_cli.diff.shardfile import BlockReader, check_shards
 from alpaca_cli.diff.tensorstream import TensorStream
-from alpaca_cli.errors import IntegrityError
-from alpaca_cli.weights.folder import read_folder
+from alpaca_cli.errors import IntegrityError, UsageError
+from alpaca_cli.weights.folder import WeightFolder, read_folder
 from alpaca_cli.weights.rawfile import DOWNLOAD
 
 
@@ -27,7 +28,7 @@ class Verified:
     manifest: Manifest
     digest: str
     base: Path | None
-    """If given, it is the right one, and the tuned model was recovered from it (and not kept)."""
+    """If given, it is the right one; of an exact diff the tuned model was recovered from it, and not kept."""
     tuned: Path | None
     """If given, it is the tuned model, bit for bit."""
 
@@ -53,6 +54,47 @@ def verify_exact(
         _check_bytes(manifest, diff, num_workers(workers), on_progress)
     else:
         _check_recovery(manifest, diff, base, num_workers(workers), on_progress)
+    if tuned is not None:
+        _check_tuned(manifest, tuned, num_workers(workers), on_progress)
+    return Verified(diff, manifest, digest, base, tuned)
+
+
+def verify_additive(
+    diff: Path,
+    *,
+    base: Path | None = None,
+    tuned: Path | None = None,
+    workers: int | None = None,
+    on_progress: Callable[[str, int, int], None] = lambda *_: None,
+) -> Verified:
+    """Prove an additive diff by its manifest; with `base`, also that it was made from it; with `tuned`, as above.
+
+    Raises as `verify_exact`; UsageError if there is no manifest.
+    """
+    named = {"base": base, "tuned model": tuned, "diff": diff}
+    refuse_entangled({what: path for what, path in named.items() if path is not None})
+    if not (diff / MANIFEST).exists():
+        hint = "recover the model; if the sum of its parameters was published, with --expect-sum"
+        raise UsageError(f"this diff has no {MANIFEST}, so that nothing proves it", where=str(diff), hint=hint)
+    manifest, digest = read_manifest(diff)
+    check_others(diff / MODEL_FILES, manifest.files)
+    shapes = {tensor.name: tensor.shape for tensor in manifest.tensors}
+    expected = {each.name: (each.dtype, shapes[each.name], each.sha256) for each in manifest.differences}
+    wrong = _differing(expected, read_folder(diff, "diff"), "verify the diff", num_workers(workers), on_progress)
+    if wrong:
+        message = f"{_counted(wrong, len(expected))}: this is not the diff as it was made"
+        raise IntegrityError(message, where=str(diff), hint=DOWNLOAD)
+    if base is not None:
+        weights = read_folder(base, "base")
+        found = find_base(manifest, weights)
+        seconds = [each.second_base for each in manifest.differences if each.second_base is not None]
+        told = {each.name: found[each.name].name for each in told_from(manifest)}
+        origin = {
+            told.get(each.name, each.name): (each.dtype, each.shape, each.sha256)
+            for each in [*told_from(manifest), *seconds]
+        }
+        if _differing(origin, weights, "verify the base", num_workers(workers), on_progress, may_have_more=True):
+            raise refuse_base(manifest, weights, found, num_workers(workers))
     if tuned is not None:
         _check_tuned(manifest, tuned, num_workers(workers), on_progress)
     return Verified(diff, manifest, digest, base, tuned)
@@ -93,22 +135,40 @@ def _check_recovery(
 
 
 def _check_tuned(manifest: Manifest, tuned: Path, workers: int, on_progress: Callable[[str, int, int], None]) -> None:
-    weights = read_folder(tuned, "tuned model")
-    progress = Progress("verify the tuned model", manifest.tuned.num_bytes, on_progress)
+    expected = {tensor.name: (tensor.dtype, tensor.shape, tensor.sha256) for tensor in manifest.tensors}
+    wrong = _differing(expected, read_folder(tuned, "tuned model"), "verify the tuned model", workers, on_progress)
+    if wrong:
+        message = f"{_counted(wrong, len(expected))}: this is not the model that the diff gives"
+        raise IntegrityError(message, where=str(tuned))
 
-    def is_right(tensor: TunedTensor) -> bool:
-        here = weights.tensors.get(tensor.name)
-        if here is None or (here.dtype, here.shape) != (tensor.dtype, tensor.shape):
+
+def _differing(
+    expected: Mapping[str, tuple[str, tuple[int, ...], str]],
+    weights: WeightFolder,
+    what: str,
+    workers: int,
+    on_progress: Callable[[str, int, int], None],
+    *,
+    may_have_more: bool = False,
+) -> list[str]:
+    """The names of tensors that are not of the type, shape and SHA-256 expected, or not expected at all."""
+    names = [name for name in expected if name in weights.tensors]
+    progress = Progress(what, sum(weights.tensors[name].num_bytes for name in names), on_progress)
+
+    def is_right(name: str) -> bool:
+        here, (dtype, shape, sha256) = weights.tensors[name], expected[name]
+        if (here.dtype, here.shape) != (dtype, shape):
             return False
         with TensorStream(here) as stream:
             digest = stream.finish()
         progress.add(here.num_bytes)
-        return digest == tensor.sha256
+        return digest == sha256
 
-    rights = list(each_of(manifest.tensors, is_right, workers, progress.stop))
-    wrong = [tensor.name for tensor, right in zip(manifest.tensors, rights, strict=True) if not right]
-    wrong += sorted(set(weights.tensors) - {tensor.name for tensor in manifest.tensors})
-    if wrong:
-        more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
-        message = f"{len(wrong)} of {len(manifest.tensors)} tensors differ ({wrong[0]}{more})"
-        raise IntegrityError(f"{message}: this is not the model that the diff gives", where=str(tuned))
+    rights = set(compress(names, each_of(names, is_right, workers, progress.stop)))
+    more = [] if may_have_more else sorted(weights.tensors.keys() - expected.keys())
+    return [name for name in expected if name not in rights] + more
+
+
+def _counted(wrong: list[str], total: int) -> str:
+    more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+    return f"{len(wrong)} of {total} tensors differ ({wrong[0]}{more})"

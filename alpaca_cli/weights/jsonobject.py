@@ -10,7 +10,7 @@ from alpaca_cli.errors import DataError
 from alpaca_cli.weights.rawfile import DOWNLOAD
 
 LONGEST = 32 * 2**20  # bytes
-MOST_PARTS = 1_000_000  # commas, colons and brackets, each of which may cost a hundred bytes in memory: 75,000 tensors
+PART = 32  # bytes: as short may the parts of the longest text be on average; each may cost a hundred in memory
 
 
 class _Twice(ValueError):
@@ -25,9 +25,9 @@ def read_object(text: bytes, path: Path, what: str, *, longest: int = LONGEST) -
     if len(text) > longest:
         message = f"{what} of {len(text):,} bytes or more: no model needs more than {longest:,}"
         raise DataError(message, where=str(path), hint=DOWNLOAD)
-    most_parts = MOST_PARTS * longest // LONGEST
-    if sum(map(text.count, (b",", b":", b"[", b"{"))) > most_parts:
-        message = f"{what} of more than {most_parts:,} parts, which no model needs"
+    parts = sum(map(text.count, (b",", b":", b"[", b"{")))
+    if parts > longest // PART:  # of a header: 75,000 tensors
+        message = f"{what} of {parts:,} parts: no model needs more than {longest // PART:,}"
         raise DataError(message, where=str(path), hint=DOWNLOAD)
     try:
         found = json.loads(text.decode("utf-8"), object_pairs_hook=_once)

@@ -42,7 +42,8 @@ def offered(line: str, bash: dict[str, str]) -> list[str]:
     ("line", "expected"),
     [
         ("alpaca qu", ["quickstart"]),
-        ("alpaca ", ["dedup", "finetune", "format", "generate", "quickstart", "recipes", "rehearsal"]),
+        ("alpaca ", ["dedup", "diff", "finetune", "format", "generate", "quickstart", "recipes", "rehearsal"]),
+        ("alpaca diff ", ["make", "recover", "show", "verify"]),
         ("alpaca recipes ", ["accelerate-config", "list", "show", "validate"]),
         ("alpaca dedup --thr", ["--threshold"]),
         ("alpaca format x --to m", ["messages"]),
