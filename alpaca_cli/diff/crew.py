@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TypeVar
 
 from alpaca_cli.diff.inorder import Stopped
@@ -16,6 +16,7 @@ R = TypeVar("R")
 
 MOST_WORKERS = 16
 """Each has some 20 MB of its own."""
+_BREATH = 0.2  # seconds: an interrupt that comes just as a wait begins is seen after it
 
 
 class Progress:
@@ -76,7 +77,10 @@ def _watched(futures: list[Future[R]]) -> Iterator[Future[R]]:
         future.add_done_callback(done.put)
     for future in futures:
         while not future.done():
-            latest = done.get()
+            try:
+                latest = done.get(timeout=_BREATH)
+            except Empty:
+                continue
             if latest.exception() is not None:
                 yield latest
         yield future
