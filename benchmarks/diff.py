@@ -44,6 +44,7 @@ kernel.LIBRARY = None
 from alpaca_cli.cli.app import main
 sys.exit(main(sys.argv[1:]))
 """
+MOVES = (0.25, 0.5, 1, 2, 4)  # in random walks of AdamW's
 LARGEST_OF_THE_ORIGINAL = 0.8  # at 3 two copies in fp32 are 23 GB
 
 
@@ -217,6 +218,17 @@ def report(size: str, folder: Path, repeat: int, c: float) -> None:
         print(f"\n{bench.sizes()}", flush=True)
 
 
+def other_moves(size: str, folder: Path) -> None:
+    """How large a diff is whose weights moved less far, or farther."""
+    print("| c | diff / tuned |\n|---|---|")
+    for c in MOVES:
+        subprocess.run([sys.executable, HERE / "diff_pairs.py", size, folder / str(c), "--c", str(c)], check=True)
+        bench = Bench(folder / str(c), 1)
+        bench.make(keep=True)
+        print(f"| {c} | {num_bytes(bench.diff) / num_bytes(bench.tuned):.1%} |", flush=True)
+        shutil.rmtree(folder / str(c))
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -231,6 +243,8 @@ def main() -> None:
     for size in arguments.sizes:
         with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
             report(size, Path(name), arguments.repeat, arguments.c)
+            if size == "0.1":
+                other_moves(size, Path(name))
 
 
 if __name__ == "__main__":

@@ -1,15 +1,16 @@
 """How far a fine-tuning at 2e-5 really moves weights: what `benchmarks/diff.py` assumes, checked on a small model.
 
-    python benchmarks/diff_assumption.py --data alpaca_data.json [--pretraining 2000] [--runs 1219x8 305x32]
+    python benchmarks/diff_assumption.py --data alpaca_data.json [--pretraining 2000] [--steps 1219] [--folder DIR]
 
 AdamW moves a weight by lr * m / sqrt(v) a step.  Where the gradient is mostly noise that is a random walk, and the
 weight ends at a distance of c * sqrt(sum of lr^2) with c near 1, normally distributed.  Here a LLaMA of 1.3 million
-random weights is first trained at 3e-3 on two fifths of the rows, exported in bf16, and from there fine-tuned on the
-others by the original's schedule (2e-5, cosine, warm-up 0.03), STEPSxEXAMPLES at a time; every run is `alpaca
-finetune` with fp32 weights.  Told for each kind of tensor: c, the shape of the distribution, how many bf16 values stay
-the same, and what the change costs: the entropy of the difference of the bf16 bit patterns as integers, given the
-base's exponent, of the real pair; of the same base with normal changes as large; and of made up weights of the size
-that those of large models have, with the real changes, and with what `diff_pairs.py` assumes.
+random weights is first trained at 3e-3 on two fifths of the rows, exported in bf16, and from there fine-tuned by the
+original's schedule (2e-5, cosine, warm-up 0.03), 8 examples a step: on the other rows, of which it knows far less than
+a large model would, and on the first ones again, which it knows better; every run is `alpaca finetune` with fp32
+weights.  What DIR holds already is not made again.  Told for each kind of tensor: c, the shape of the distribution, how
+many bf16 values stay the same, and what the change costs: the entropy of the difference of the bf16 bit patterns as
+integers, given the base's exponent, of the real pair; of the same base with normal changes as large; and of made up
+weights of the size that those of large models have, with the real changes, and with what `diff_pairs.py` assumes.
 """
 
 from __future__ import annotations
@@ -45,8 +46,8 @@ def put_rows(path: Path, examples: list[Example]) -> None:
     path.write_text(json.dumps([example.as_dict() for example in examples]), encoding="utf-8")
 
 
-def finetune(model: Path, data: Path, out: Path, *told: str) -> Path:
-    """The exported model of a run on one thread."""
+def finetune(model: Path, data: Path, out: Path, *told: str) -> None:
+    """A run on one thread, its model in OUT/model."""
     told = (*told, "train.epochs=1000", "data.val_fraction=0", "data.max_tokens=512", "train.warmup=0.03",
             "parallel.processes=1", "checkpoint.probe=false", "checkpoint.every=100000")  # fmt: skip
     command = [sys.executable, "-m", "alpaca_cli", "finetune", "tiny_cpu", "--model", str(model), "--data", str(data)]
@@ -54,7 +55,6 @@ def finetune(model: Path, data: Path, out: Path, *told: str) -> Path:
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     if done.returncode:
         sys.exit(f"exit code {done.returncode}: {' '.join(command)}\n{done.stderr}")
-    return out / "model"
 
 
 def losses(run: Path) -> tuple[float, float]:
@@ -103,32 +103,39 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="a dataset like Stanford's alpaca_data.json")
     parser.add_argument("--pretraining", type=int, default=2000, metavar="STEPS")
-    parser.add_argument("--runs", nargs="+", default=["1219x8", "305x32"], metavar="STEPSxEXAMPLES")
+    parser.add_argument("--steps", type=int, default=1219, help="of a fine-tuning")
+    parser.add_argument("--folder", type=Path, help="keep the models here")
     arguments = parser.parse_args()
     rows = json.loads(arguments.data.read_text(encoding="utf-8"))
     examples = [Example(row["instruction"], row.get("input", ""), row["output"]) for row in rows if row["output"]]
     template, cut = alpaca_template(), len(examples) * 2 // 5
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+        folder = arguments.folder or Path(name)
+        folder.mkdir(exist_ok=True)
         os.environ["ALPACA_CACHE"] = str(folder / "cache")
         put_rows(folder / "first.json", examples[:cut])
-        put_rows(folder / "second.json", examples[cut:])
-        count = make_tiny_model((template.render(each) + each.output for each in examples), folder / "random")
-        told = ("train.lr=3e-3", f"train.max_steps={arguments.pretraining}", "batch.examples_per_step=16")
-        model = finetune(folder / "random", folder / "first.json", folder / "pretraining", *told, "export.dtype=bf16")
-        print(f"{datetime.date.today()}: {count:,} weights, {cut:,} rows, then the other {len(examples) - cut:,}")
-        print("first training: {:.3f} -> {:.3f}".format(*losses(folder / "pretraining")), flush=True)
-        for run in arguments.runs:
-            steps, size = run.split("x")
-            told = ("train.lr=2e-5", f"train.max_steps={steps}", f"batch.examples_per_step={size}")
-            tuned = finetune(model, folder / "second.json", folder / run, *told, "export.dtype=fp32")
-            rates = [record["lr"] for record in read_metrics(folder / run / NAME) if record["kind"] == "step"]
+        put_rows(folder / "other.json", examples[cut:])
+        model = folder / "pretraining" / "model"
+        if not model.exists():
+            make_tiny_model((template.render(each) + each.output for each in examples), folder / "random")
+            told = ("train.lr=3e-3", f"train.max_steps={arguments.pretraining}", "batch.examples_per_step=16")
+            finetune(folder / "random", folder / "first.json", model.parent, *told, "export.dtype=bf16")
+        base = tensors(model)
+        count = sum(tensor.size for tensor in base.values())
+        print(f"{datetime.date.today()}: {count:,} weights, {cut:,} first rows, {len(examples) - cut:,} others")
+        print("first training: loss {:.3f} -> {:.3f}".format(*losses(model.parent)), flush=True)
+        for data in ("other", "first"):
+            run = folder / data
+            if not (run / "model").exists():
+                told = ("train.lr=2e-5", f"train.max_steps={arguments.steps}", "batch.examples_per_step=8")
+                finetune(model, folder / f"{data}.json", run, *told, "export.dtype=fp32")
+            rates = [record["lr"] for record in read_metrics(run / NAME) if record["kind"] == "step"]
             walk = math.sqrt(sum(rate**2 for rate in rates))
             print(
-                f"\n{len(rates):,} steps of {size} examples: loss {losses(folder / run)[0]:.3f} -> "
-                f"{losses(folder / run)[1]:.3f}; sqrt(sum of lr^2) {walk:.3g}, sum of lr {sum(rates):.3g}"
+                f"\nthe {data} rows, {len(rates):,} steps: loss {losses(run)[0]:.3f} -> {losses(run)[1]:.3f}; "
+                f"sqrt(sum of lr^2) {walk:.3g}, sum of lr {sum(rates):.3g}"
             )
-            table(tensors(model), tensors(tuned), walk)
+            table(base, tensors(run / "model"), walk)
 
 
 if __name__ == "__main__":
