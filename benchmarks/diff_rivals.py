@@ -28,7 +28,7 @@ from diff_pairs import Bits, cost
 
 BLOCK = 1 << 22  # values that are compressed by themselves
 LEVELS = (1, 3, 9)
-SAMPLE = 1 << 18  # values of each tensor from which the entropy is reckoned
+SAMPLED = 8  # the entropy is reckoned from one value of so many
 
 
 def load(path: Path) -> Any:
@@ -95,8 +95,8 @@ def stored(folder: Path) -> dict[str, tuple[Path, int, int]]:
     return found
 
 
-def blocks(base: Path, tuned: Path) -> Iterator[tuple[str, Bits, Bits]]:
-    """Name, base and tuned of each block of values; rows that the base lacks meet zeros."""
+def blocks(base: Path, tuned: Path) -> Iterator[tuple[Bits, Bits]]:
+    """Base and tuned of each block of values; rows that the base lacks meet zeros."""
     old, new = stored(base), stored(tuned)
     for name, (path, begin, size) in new.items():
         for start in range(0, size, 2 * BLOCK):
@@ -105,7 +105,7 @@ def blocks(base: Path, tuned: Path) -> Iterator[tuple[str, Bits, Bits]]:
             known = max(0, min(count, (old[name][2] - start) // 2))
             before = np.zeros(count, np.uint16)
             before[:known] = np.fromfile(old[name][0], "<u2", known, offset=old[name][1] + start)
-            yield name, before, values
+            yield before, values
 
 
 def planes(values: Bits) -> tuple[bytes, bytes]:
@@ -119,8 +119,8 @@ def sizes(base: Path, tuned: Path) -> None:
     import zstandard  # of this part only, and no dependency of ours
 
     compressors = {level: zstandard.ZstdCompressor(level=level) for level in LEVELS}
-    total, found, sampled = 0, defaultdict(int), defaultdict(list)
-    for name, before, after in blocks(base, tuned):
+    total, found, sampled = 0, defaultdict(int), []
+    for before, after in blocks(base, tuned):
         total += after.nbytes
         change = after - before  # modulo 2^16
         # Small changes of either sign become small numbers: 0, -1, 1, -2, 2, ...
@@ -135,13 +135,11 @@ def sizes(base: Path, tuned: Path) -> None:
         for form, parts in forms.items():
             for level, compressor in compressors.items():
                 found[form, level] += sum(len(compressor.compress(part)) for part in parts)
-        if not sampled[name] and after.size >= SAMPLE:
-            sampled[name] = [(before[:SAMPLE], after[:SAMPLE])]
+        sampled.append((before[::SAMPLED], after[::SAMPLED]))
     print("| | " + " | ".join(f"zstd -{level}" for level in LEVELS) + " |\n|---|" + "---|" * len(LEVELS))
     for form in dict.fromkeys(form for form, _ in found):
         print(f"| {form} | " + " | ".join(f"{found[form, level] / total:.1%}" for level in LEVELS) + " |")
-    pairs = [pair for each in sampled.values() for pair in each]
-    bits = cost(np.concatenate([pair[0] for pair in pairs]), np.concatenate([pair[1] for pair in pairs]))
+    bits = cost(*(np.concatenate(side) for side in zip(*sampled, strict=True)))
     print(f"\nentropy of the differences, given the base's exponent: {bits:.2f} bits, {bits / 16:.1%}")
 
 
