@@ -31,8 +31,7 @@ FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 HEAVY = [
     "torch", "transformers", "accelerate", "safetensors", "openai", "pydantic", "yaml", "numpy", "rapidfuzz", "pyarrow",
     "httpx2", "rich.console", "asyncio", "alpaca_cli.recipe", "alpaca_cli.finetune", "alpaca_cli.generate",
-    "alpaca_cli.diff", "alpaca_cli.weights",
-    "alpaca_cli.rehearsal.server", "alpaca_cli.weights",
+    "alpaca_cli.diff", "alpaca_cli.weights", "alpaca_cli.rehearsal.server",
 ]  # fmt: skip
 COMMANDS = [
     [], ["quickstart"], ["generate"], ["dedup"], ["format"], ["rehearsal"],

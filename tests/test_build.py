@@ -13,11 +13,14 @@ from pathlib import Path
 import pytest
 
 from alpaca_cli.dedup import kernel
+from alpaca_cli.diff import kernel as coder
 from conftest import ROOT
 
 pytest.importorskip("hatchling.build")
 
 LIBRARY = "_kernel" + kernel.ENDING
+LOADS = {"dedup": kernel.load, "diff": coder.load}
+"""By room: what loads its library, or gives None."""
 
 
 def built(kind: str, source: Path, out: Path, **environment: str) -> Path:
@@ -54,25 +57,27 @@ def test_a_wheel_of_the_sdist_holds_a_kernel_of_its_own_for_this_platform(source
     from packaging.tags import sys_tags
     from packaging.utils import parse_wheel_filename
 
-    (source / "alpaca_cli" / "dedup" / LIBRARY).write_bytes(b"of older sources")
+    for room in LOADS:
+        (source / "alpaca_cli" / room / LIBRARY).write_bytes(b"of older sources")
     wheel = built("wheel", source, tmp_path / "wheel")
     tags = parse_wheel_filename(wheel.name)[3]
     assert tags & set(sys_tags())
     assert "any" not in {tag.platform for tag in tags}
     with zipfile.ZipFile(wheel) as archive:
-        (name,) = (name for name in archive.namelist() if name.endswith(kernel.ENDING))
-        assert name == f"alpaca_cli/dedup/{LIBRARY}"
-        library = Path(archive.extract(name, tmp_path))
-    assert kernel.load(library) is not None
+        names = sorted(name for name in archive.namelist() if name.endswith(kernel.ENDING))
+        assert names == [f"alpaca_cli/{room}/{LIBRARY}" for room in LOADS]
+        libraries = [Path(archive.extract(name, tmp_path)) for name in names]
+    assert None not in [load(library) for load, library in zip(LOADS.values(), libraries, strict=True)]
 
 
 @pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler")
-def test_an_editable_install_replaces_a_kernel_of_older_sources(source: Path, tmp_path: Path) -> None:
+def test_an_editable_install_replaces_kernels_of_older_sources(source: Path, tmp_path: Path) -> None:
     pytest.importorskip("editables")  # hatchling asks pip for it
-    library = source / "alpaca_cli" / "dedup" / LIBRARY
-    library.write_bytes(b"of older sources")
+    libraries = {room: source / "alpaca_cli" / room / LIBRARY for room in LOADS}
+    for library in libraries.values():
+        library.write_bytes(b"of older sources")
     built("editable", source, tmp_path / "editable")
-    assert kernel.load(library) is not None
+    assert [room for room, library in libraries.items() if LOADS[room](library) is None] == []
 
 
 def test_a_wheel_is_built_without_a_compiler(source: Path, tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def make_additive(
     if not allow_whole:
         refuse_whole(terms, second)
     tell_of_original(first, second, terms, on_note)
-    kept, left_out = find_others(tuned)
+    kept, left_out = find_others(second.folder)
     if left_out:
         on_note(f"not part of the model, left out: {', '.join(left_out[:8])}{', ...' if len(left_out) > 8 else ''}")
     outlines = [_outline(term, dtype if term.base else term.tensor.dtype) for term in terms]
@@ -245,7 +245,7 @@ def _copy_files(diff: Model, manifest: Manifest | None, folder: Path, dtype: str
     if manifest is not None:
         recover_others(diff.folder.path / MODEL_FILES, manifest.files, folder)
     else:
-        kept, _ = find_others(diff.folder.path)
+        kept, _ = find_others(diff.folder)
         copy_others(diff.folder.path, [name for name in kept if name not in (_CARD, CONFIG)], folder, "diff")
     if dtype is not None:
         write_config(diff.config, folder, dtype)

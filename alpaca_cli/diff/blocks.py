@@ -16,7 +16,7 @@ class Block(NamedTuple):
     start: int
     stop: int
     width: int
-    """Values of a row; 0: the block is a part of one row."""
+    """Values of a row, of which the block has some whole; 0: rows are longer than a block."""
     has_base: bool
 
     @property

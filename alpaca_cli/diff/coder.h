@@ -4,12 +4,19 @@
 
 #include <stdint.h>
 
-#define CODER_VERSION 1
+#define CODER_VERSION 2
 
 #if defined(_WIN32)
 #define EXPORT __declspec(dllexport)
 #else
 #define EXPORT __attribute__((visibility("default")))
+#endif
+
+/* Where a processor may have wider vectors than the compiler may count on, the inner functions are compiled twice, and
+   the processor is asked.  Not on Windows, where gcc does not align the stack for them; a test leaves it out too. */
+#if defined(__GNUC__) && defined(__x86_64__) && !defined(_WIN32) && !defined(NARROW)
+#define HAS_WIDE
+#define WIDE __attribute__((target("avx2,bmi,bmi2")))
 #endif
 
 enum {
@@ -20,7 +27,9 @@ enum {
     TOTAL = 1 << PROBABILITY_BITS, /* to which the frequencies of a context add up */
     MAX_LANES = 1024,
     VALUES_A_LANE = 256, /* at least, of a block of few values */
-    HEADER_BYTES = 16,   /* top (2), present contexts (2), number of words, of raw bytes, of escapes (4 each) */
+    HEADER_BYTES = 24,   /* top (2), coded contexts (2), number of words (4), raw bytes of each context (16) */
+    SAMPLE_STEP = 17,    /* one value of so many decides how many bytes are kept raw */
+    GROUP = 8,          /* values among which those with extra bytes are looked for at once */
 };
 #define LOWEST_STATE (1u << 16)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from queue import SimpleQueue
 from typing import TypeVar
 
 from alpaca_cli.diff.inorder import Stopped
@@ -47,11 +48,13 @@ def num_workers(wanted: int | None) -> int:
     return min(cores, MOST_WORKERS)
 
 
-def each_of(tasks: Iterable[T], work: Callable[[T], R], workers: int, stop: Callable[[], None]) -> Iterator[R]:
+def each_of(
+    tasks: Iterable[T], work: Callable[[T], R], workers: int, stop: Callable[[], None]
+) -> Generator[R, None, None]:
     """What `work` makes of each task, in the order of the tasks, which are begun in that order.
 
-    When one fails, or this process is interrupted, `stop` is called, the others are waited for, and the first failure
-    is raised.
+    When one fails, this process is interrupted or this is closed, `stop` is called, those that are begun are waited
+    for, and the first failure is raised.
     """
     waiting: list[Future[R]] = []
     with ThreadPoolExecutor(workers, thread_name_prefix="alpaca-diff") as pool:
@@ -68,12 +71,12 @@ def each_of(tasks: Iterable[T], work: Callable[[T], R], workers: int, stop: Call
 
 def _watched(futures: list[Future[R]]) -> Iterator[Future[R]]:
     """The futures in order, each once it is done; one that failed comes as soon as it has."""
-    left = set(futures)
+    done: SimpleQueue[Future[R]] = SimpleQueue()
+    for future in futures:
+        future.add_done_callback(done.put)
     for future in futures:
         while not future.done():
-            done, left = wait(left, return_when=FIRST_COMPLETED)
-            failed = [each for each in done if each.exception() is not None]
-            if failed:
-                real = [each for each in failed if not isinstance(each.exception(), Stopped)]
-                yield (real or failed)[0]
+            latest = done.get()
+            if latest.exception() is not None:
+                yield latest
         yield future

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from contextlib import ExitStack
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,9 @@ def decode(
     """
     assert tensor.diff is not None
     path = diff / manifest.shards[tensor.diff.shard].name
-    codec = Codec(tensor.dtype, min(_num_values(tensor.shape), MAX_VALUES))
-    values = np.empty(min(_num_values(tensor.shape), MAX_VALUES), codec.patterns)
+    largest = min(prod(tensor.shape), MAX_VALUES)
+    codec = Codec(tensor.dtype, largest)
+    values = np.empty(largest, codec.patterns)
     digest, is_sound = hashlib.sha256(), True
     with BlockReader(path, tensor.diff) as reader, ExitStack() as stack:
         stream = None if base is None else stack.enter_context(TensorStream(base))
@@ -59,10 +61,3 @@ def decode(
         if not is_sound or digest.hexdigest() != tensor.sha256:
             message = f"{tensor.name} comes out otherwise than the manifest says, of a base and a diff that are right"
             raise IntegrityError(message, where=str(path), hint="ask whoever made the diff to make it again")
-
-
-def _num_values(shape: tuple[int, ...]) -> int:
-    count = 1
-    for length in shape:
-        count *= length
-    return count

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -13,13 +13,13 @@ from filelock import FileLock, Timeout
 from alpaca_cli.data.files import reason, refuse_existing
 from alpaca_cli.errors import UsageError
 
-MARK = ".alpaca-writing"
-"""A file in a folder that is not finished: it is ours, and locked while somebody works at it."""
+FOLDER, LOCK = "folder", "lock"
+"""What is in the hidden folder beside a new one: the new one while it is written, and what the writer holds."""
 
 
 def refuse_entangled(folders: Mapping[str, Path]) -> None:
     """Raises UsageError if two of the folders (by what they are: base, tuned, diff, output) are one, or nested."""
-    resolved = {what: path.resolve() for what, path in folders.items()}
+    resolved = {what: _resolved(path) for what, path in folders.items()}
     names = list(resolved)
     for i, one in enumerate(names):
         for other in names[i + 1 :]:
@@ -35,13 +35,26 @@ def refuse_entangled(folders: Mapping[str, Path]) -> None:
 
 
 def refuse_full(path: Path) -> None:
-    """Raises UsageError unless `path` is free, or an empty folder, where something can be written."""
-    is_folder = path.is_dir() and not path.is_symlink()
-    if path.exists() and not (is_folder and not any(path.iterdir())):
-        message = "the output folder is not empty" if is_folder else "output exists"
-        hint = "nothing is ever overwritten or deleted: name a new folder"
-        raise UsageError(message, where=str(path), hint=hint)
-    refuse_existing(path / "new" if is_folder else path, force=False)
+    """Raises UsageError unless `path` is free, or an empty folder, and can be given another folder in its place."""
+    hint = "nothing is ever overwritten or deleted: name a new folder"
+    try:
+        is_folder = path.is_dir()
+        if is_folder and any(path.iterdir()):
+            raise UsageError("the output folder is not empty", where=str(path), hint=hint)
+        if is_folder and (path.is_mount() or path.samefile(Path())):
+            what = "where a disk is mounted" if path.is_mount() else "the working folder"
+            message = f"the output is {what}, which cannot be replaced"
+            raise UsageError(message, where=str(path), hint="name a new folder in it")
+        if path.exists() and not is_folder:
+            raise UsageError("the output exists, and is no folder", where=str(path), hint=hint)
+        parent = path.resolve().parent
+        if is_folder and not os.access(parent, os.W_OK | os.X_OK):
+            message = f"cannot write: no permission in {parent}, where the folder would be replaced"
+            raise UsageError(message, where=str(path), hint="name a new folder in it")
+    except OSError as error:
+        raise UsageError(f"cannot write: {reason(error)}", where=str(path), hint="choose another name") from error
+    if not is_folder:
+        refuse_existing(path, force=False)
 
 
 @contextmanager
@@ -52,30 +65,36 @@ def new_folder(path: Path, purpose: str, *, is_resumed: bool) -> Iterator[Path]:
     files whose names begin with a dot); without, it is empty, and gone if the block fails.
     Raises UsageError if another process is at it, `path` was taken meanwhile, or the place cannot be written.
     """
-    path = path.resolve()
-    folder = path.with_name(f".{path.name}.{purpose}")
+    path = _resolved(path)
+    place = path.with_name(f".{path.name}.{purpose}")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not (folder / MARK).exists() and any(folder.iterdir()):
+        if place.is_symlink() or not _is_ours(place):
             hint = "move it away: it has the name of what would be written here meanwhile"
-            raise UsageError("a folder that alpaca did not make", where=str(folder), hint=hint)
-        with _locked(folder):
-            if not is_resumed:
-                _empty(folder)
+            raise UsageError("a folder that alpaca did not make", where=str(place), hint=hint)
+        place.mkdir(parents=True, exist_ok=True)
+        with _locked(place):
             try:
-                yield folder
-                _publish(folder, path)
+                refuse_full(path)  # another process may have been here since it was looked at
+                _begin(place / FOLDER, is_resumed)
+                yield place / FOLDER
+                _publish(place / FOLDER, path)
             except BaseException:
-                if not is_resumed or not _drop_unfinished(folder):
-                    shutil.rmtree(folder, ignore_errors=True)
+                if not is_resumed or not _drop_unfinished(place / FOLDER):
+                    shutil.rmtree(place / FOLDER, ignore_errors=True)
                 raise
+            finally:
+                if not (place / FOLDER).exists():
+                    with suppress(OSError):
+                        (place / LOCK).unlink(missing_ok=True)
+                        place.rmdir()
     except OSError as error:
         raise unwritten(error, path) from error
 
 
 def unwritten(error: OSError, path: Path) -> UsageError:
     """What is told of a write that failed."""
-    return UsageError(f"cannot write: {reason(error)}", where=str(path), hint="nothing was left under this name")
+    hint = "nothing is under this name; the same command goes on, or begins again"
+    return UsageError(f"cannot write: {reason(error)}", where=str(path), hint=hint)
 
 
 def refuse_too_large(path: Path, num_bytes: int) -> None:
@@ -83,43 +102,56 @@ def refuse_too_large(path: Path, num_bytes: int) -> None:
     parent = next(each for each in path.resolve().parents if each.is_dir())
     free = shutil.disk_usage(parent).free
     if num_bytes > free:
-        message = f"the disk is too small: {num_bytes / 1e9:,.1f} GB are needed, {free / 1e9:,.1f} GB are free"
+        message = f"the disk is too small: {num_bytes:,} bytes are needed, {free:,} are free"
         raise UsageError(message, where=str(path), hint="make room, or write to another disk")
 
 
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def _resolved(path: Path) -> Path:
     try:
-        with FileLock(folder / MARK, timeout=0):
+        return path.resolve()
+    except (OSError, RuntimeError) as error:  # a circle of links is RuntimeError before Python 3.13
+        fault = reason(error) if isinstance(error, OSError) else "a circle of links"
+        raise UsageError(f"no folder can be here: {fault}", where=str(path), hint="name another folder") from None
+
+
+def _is_ours(place: Path) -> bool:
+    """Whether a hidden folder is one of ours, or there is none."""
+    if not place.is_dir():
+        return not place.exists()
+    return {entry.name for entry in place.iterdir()} <= {FOLDER, LOCK}
+
+
+@contextmanager
+def _locked(place: Path) -> Iterator[None]:
+    try:
+        with FileLock(place / LOCK, timeout=0):
             yield
     except Timeout:
         hint = "wait for it, or name another output"
-        raise UsageError("another alpaca is writing this", where=str(folder), hint=hint) from None
+        raise UsageError("another alpaca is writing this", where=str(place), hint=hint) from None
 
 
-def _empty(folder: Path) -> None:
-    for entry in folder.iterdir():
-        if entry.name != MARK:
-            shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+def _begin(folder: Path, is_resumed: bool) -> None:
+    """Make the folder that is written; what is in it already is kept only if it is finished, and wanted."""
+    if folder.is_symlink():
+        folder.unlink()
+    elif folder.exists() and not is_resumed:
+        shutil.rmtree(folder)
+    folder.mkdir(exist_ok=True)
+    _drop_unfinished(folder)
 
 
 def _drop_unfinished(folder: Path) -> bool:
     """Delete what is half written; whether anything is left."""
     for entry in folder.glob(".*"):
-        if entry.name != MARK:
-            entry.unlink(missing_ok=True)
-    return any(entry.name != MARK for entry in folder.iterdir())
+        entry.unlink(missing_ok=True)
+    return folder.exists() and any(folder.iterdir())
 
 
 def _publish(folder: Path, path: Path) -> None:
     for entry in [*folder.rglob("*"), folder]:
         _sync(entry)
-    (folder / MARK).unlink()
-    try:
-        folder.rename(path)  # also onto an empty folder
-    except OSError:
-        (folder / MARK).touch()
-        raise
+    folder.rename(path)  # also onto an empty folder
     _sync(path.parent)
 
 

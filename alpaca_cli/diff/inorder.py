@@ -37,6 +37,7 @@ class InOrder:
                 raise Stopped
             if self._next == number:
                 self._flush()
+                self._changed.notify_all()
 
     def done(self, number: int) -> None:
         """Nothing more will come for `number`."""
@@ -46,6 +47,7 @@ class InOrder:
                 self._flush()
                 self._done.remove(self._next)
                 self._next += 1
+            self._flush()
             self._changed.notify_all()
 
     def stop(self) -> None:

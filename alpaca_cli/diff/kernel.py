@@ -19,7 +19,7 @@ from alpaca_cli.diff.exponent import Exponent
 
 ENDING = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
 
-VERSION = 1
+VERSION = 2
 """Of what is called here: CODER_VERSION of coder.h.  An editable install may hold a library of older sources."""
 
 _POINTER, _LONG = ctypes.c_void_p, ctypes.c_int64
@@ -56,7 +56,7 @@ class CompiledCoder:
         self._coded = np.empty(library.coder_bound(num_values, width), np.uint8)
 
     def encode(self, tuned: npt.NDArray[Any], base: npt.NDArray[Any] | None, exponent: Exponent) -> memoryview:
-        """See `plain.encode`.  The result is good until the next call."""
+        """See `plain.PlainCoder.encode`.  The result is good until the next call."""
         num_bytes = self._library.coder_encode(
             _address(tuned), _address(base), len(tuned), tuned.itemsize, exponent.shift, exponent.mask,
             _address(self._scratch), _address(self._coded),
@@ -66,7 +66,7 @@ class CompiledCoder:
     def decode(
         self, coded: npt.NDArray[np.uint8], base: npt.NDArray[Any] | None, exponent: Exponent, tuned: npt.NDArray[Any]
     ) -> bool:
-        """See `plain.decode`."""
+        """See `plain.PlainCoder.decode`."""
         is_sound = self._library.coder_decode(
             _address(coded), len(coded), _address(base), len(tuned), tuned.itemsize, exponent.shift, exponent.mask,
             _address(self._scratch), _address(tuned),

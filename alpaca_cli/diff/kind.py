@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from alpaca_cli.diff.manifest import MANIFEST, read_manifest
-from alpaca_cli.diff.shardfile import SHARD_ENDING
+from alpaca_cli.diff.manifest import MANIFEST, SHARD, read_manifest
 from alpaca_cli.errors import UsageError
 from alpaca_cli.weights.folder import list_files
 from alpaca_cli.weights.rawfile import DOWNLOAD
@@ -21,7 +20,7 @@ def find_kind(diff: Path) -> Kind:
     """
     if (diff / MANIFEST).exists():
         return read_manifest(diff)[0].kind
-    if diff.is_dir() and next(diff.glob(f"*{SHARD_ENDING}"), None):
+    if diff.is_dir() and next(diff.glob(f"*{SHARD}"), None):
         raise UsageError(f"the manifest of this diff, {MANIFEST}, is missing", where=str(diff), hint=DOWNLOAD)
     list_files(diff, "diff")
     return "additive"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -32,6 +32,7 @@ from alpaca_cli.diff.manifest import (
     TunedTensor,
     WeightFile,
     digest_of,
+    read_manifest,
     written,
 )  # fmt: skip
 from alpaca_cli.diff.otherfiles import copy_others, find_others
@@ -39,8 +40,8 @@ from alpaca_cli.diff.pairs import Pair, is_embedding, pairs
 from alpaca_cli.diff.shardfile import LENGTH_BYTES, shard_head, shard_name
 from alpaca_cli.diff.tensorstream import TensorStream
 from alpaca_cli.errors import UsageError
-from alpaca_cli.weights.folder import WeightFolder, read_folder
-from alpaca_cli.weights.safetensors import header_text, read_header
+from alpaca_cli.weights.folder import SINGLE, WeightFolder, read_folder
+from alpaca_cli.weights.safetensors import header_text, parse_header, read_header
 from alpaca_cli.weights.tensor import Tensor
 
 MOST_WHOLE = 0.1
@@ -82,17 +83,17 @@ def make_exact(
     paired = pairs(tuned_weights, base_weights)
     if not allow_whole:
         _refuse_whole(paired, base, tuned)
-    kept, left_out = find_others(tuned)
+    kept, left_out = find_others(tuned_weights)
     if left_out:
         on_note(f"not part of the model, left out: {', '.join(left_out[:8])}{', ...' if len(left_out) > 8 else ''}")
+    weights = _weight_files(tuned_weights)
     with new_folder(out, "making", is_resumed=False) as folder:
         (folder / MODEL_FILES).mkdir()
         files = copy_others(tuned, kept, folder / MODEL_FILES, "tuned model")
-        weights = _weight_files(tuned_weights)
         files += _write_index(tuned_weights, weights, folder / MODEL_FILES)
         with _Shards(folder, len(weights)) as shards:
             progress = Progress("diff", sum(pair.tuned.num_bytes for pair in paired), on_progress)
-            tensors = tuple(_encoded(paired, tuned_weights, shards, progress, num_workers(workers)))
+            tensors = _encoded(paired, tuned_weights, shards, progress, num_workers(workers))
             found = shards.finish()
         manifest = Manifest(
             format="alpaca-diff", version=1, kind="exact", made_by=f"alpaca {__version__}",
@@ -101,6 +102,7 @@ def make_exact(
         )  # fmt: skip
         raw = written(manifest)
         (folder / MANIFEST).write_bytes(raw)
+        read_manifest(folder)  # nothing is published that would be refused
         (folder / "README.md").write_text(exact_card(manifest, digest_of(raw)), encoding="utf-8")
     return Made(out, manifest, digest_of(raw), sum(shard.num_bytes for shard in found))
 
@@ -149,15 +151,17 @@ class _Shards:
 
 def _encoded(
     paired: Sequence[Pair], tuned: WeightFolder, shards: _Shards, progress: Progress, workers: int
-) -> Iterator[TunedTensor]:
+) -> tuple[TunedTensor, ...]:
     shard_of = {path: number for number, path in enumerate(tuned.files)}
     twins = _twins(paired, tuned)
-    first: dict[str, TunedTensor] = {}
     order = InOrder(lambda n, piece: shards.write(shard_of[paired[n].tuned.path], n, piece), MOST_HELD)
 
     def encode(number: int) -> TunedTensor | None:
-        pair = paired[number]
-        coded = None if pair.tuned.name in twins else _encode(pair, lambda piece: order.put(number, piece), progress)
+        pair, coded = paired[number], None
+        if pair.tuned.name in twins:
+            progress.add(pair.tuned.num_bytes)
+        else:
+            coded = _encode(pair, lambda piece: order.put(number, piece), progress)
         order.done(number)
         return coded
 
@@ -165,16 +169,18 @@ def _encoded(
         progress.stop()
         order.stop()
 
-    for number, coded in enumerate(each_of(range(len(paired)), encode, workers, stop)):
-        tensor = paired[number].tuned
-        if coded is None:
-            yield first[twins[tensor.name]].model_copy(update={"name": tensor.name})
-            continue
-        assert coded.diff is not None
-        shard, offset = shards.offsets.get(number, (shard_of[tensor.path], 0))
-        stored = coded.diff.model_copy(update={"shard": shard, "offset": offset})
-        first[tensor.name] = coded.model_copy(update={"diff": stored})
-        yield first[tensor.name]
+    tensors: dict[str, TunedTensor] = {}
+    with closing(each_of(range(len(paired)), encode, workers, stop)) as each_coded:
+        for number, coded in enumerate(each_coded):
+            tensor = paired[number].tuned
+            if coded is None:
+                tensors[tensor.name] = tensors[twins[tensor.name]].model_copy(update={"name": tensor.name})
+                continue
+            assert coded.diff is not None
+            shard, offset = shards.offsets.get(number, (shard_of[tensor.path], 0))
+            stored = coded.diff.model_copy(update={"shard": shard, "offset": offset})
+            tensors[tensor.name] = coded.model_copy(update={"diff": stored})
+    return tuple(tensors.values())
 
 
 def _encode(pair: Pair, put: Callable[[bytes], None], progress: Progress) -> TunedTensor:
@@ -186,8 +192,7 @@ def _encode(pair: Pair, put: Callable[[bytes], None], progress: Progress) -> Tun
         base_stream = None if base is None else stack.enter_context(TensorStream(base))
         for block in blocks(tensor.shape, None if base is None else base.shape):
             values = tuned_stream.read(block.num_values, tensor.dtype)
-            has_base = block.has_base and base_stream is not None
-            base_values = base_stream.read(block.num_values, tensor.dtype) if has_base and base_stream else None
+            base_values = base_stream.read(block.num_values, tensor.dtype) if base_stream and block.has_base else None
             coded, changed = codec.encode(values, base_values, block)
             piece = b"".join([sum(map(len, coded)).to_bytes(LENGTH_BYTES, "little"), *coded])
             digest.update(piece)
@@ -244,17 +249,20 @@ def _weight_files(tuned: WeightFolder) -> list[WeightFile]:
     for number, path in enumerate(tuned.files):
         tensors = [each for each in tuned.tensors.values() if each.path == path]
         text = header_text([(each.name, each.dtype, each.shape) for each in tensors])
+        parse_header(text, path)  # of .bin the names may be such as no safetensors file can have
         count = len(tuned.files)
-        name = "model.safetensors" if count == 1 else f"model-{number + 1:05}-of-{count:05}.safetensors"
+        name = SINGLE["safetensors"] if count == 1 else f"model-{number + 1:05}-of-{count:05}.safetensors"
         files.append(WeightFile(name=name, header=text.decode("utf-8")))
     return files
 
 
 def _write_index(tuned: WeightFolder, files: Sequence[WeightFile], folder: Path) -> list[OtherFile]:
-    """The index of the recovered files, if there is more than one: the tuned model's own, or one of its like."""
-    if len(files) == 1:
+    """The index of the recovered files, unless there is but one of the name for that: the tuned model's own, or one of
+    its like.
+    """
+    if [file.name for file in files] == [SINGLE["safetensors"]]:
         return []
-    name = "model.safetensors.index.json"
+    name = f"{SINGLE['safetensors']}.index.json"
     if tuned.kind == "safetensors":
         return copy_others(tuned.path, [name], folder, "tuned model")
     names = {path: file.name for path, file in zip(tuned.files, files, strict=True)}

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
@@ -19,22 +20,31 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from alpaca_cli.data.files import sha256
 from alpaca_cli.errors import DataError, IntegrityError, UsageError
+from alpaca_cli.weights.folder import refuse_leading_out
 from alpaca_cli.weights.jsonobject import read_object
 from alpaca_cli.weights.rawfile import DOWNLOAD, RawFile
 from alpaca_cli.weights.safetensors import Header, parse_header
 from alpaca_cli.weights.tensor import ITEM_BYTES
 
 MANIFEST = "alpaca_diff.json"
+SHARD = ".alpacadiff"
+"""How the names of a diff's own files end."""
+SHARD_HEAD = 16  # bytes before what is stored in one
 MODEL_FILES = "model"
 """The folder, in that of an exact diff, of the tuned model's files that are no weights."""
 FORMAT = "alpaca-diff"
 VERSION = 1
 LONGEST = 1 << 27  # bytes of a manifest: that of a model of 100,000 tensors has some 60 million
+MOST_FILES = 10_000  # of each kind
+_START = 4096  # bytes in which a manifest, however damaged, says what it is
+_WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf", ".ckpt", ".h5", ".msgpack", ".onnx", ".ot")
+_DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 _FIRST_LINE = re.compile(rb'\{"digest": "([0-9a-f]{64})",\n')
 
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Size = Annotated[int, Field(ge=0, le=2**62)]
 Shape = Annotated[tuple[Size, ...], Field(max_length=64)]
+Text = Annotated[str, Field(max_length=1000)]
 Name = Annotated[str, Field(min_length=1, max_length=1000)]
 
 
@@ -119,7 +129,7 @@ class Shard(_Part):
 class Model(_Part):
     """What a model was called, and how large its weights are."""
 
-    name: str
+    name: Text
     num_bytes: Size
     num_values: Size
 
@@ -130,12 +140,12 @@ class Manifest(_Part):
     format: Literal["alpaca-diff"]
     version: Literal[1]
     kind: Literal["exact", "additive"]
-    made_by: str
+    made_by: Text
     base: Model
     tuned: Model
-    weights: tuple[WeightFile, ...]
-    files: tuple[OtherFile, ...]
-    shards: tuple[Shard, ...]
+    weights: Annotated[tuple[WeightFile, ...], Field(max_length=MOST_FILES)]
+    files: Annotated[tuple[OtherFile, ...], Field(max_length=MOST_FILES)]
+    shards: Annotated[tuple[Shard, ...], Field(max_length=MOST_FILES)]
     tensors: tuple[TunedTensor, ...]
     differences: tuple[Difference, ...] = ()
     """Of an additive diff, for each of `tensors`, in their order."""
@@ -175,6 +185,8 @@ def read_manifest(folder: Path) -> tuple[Manifest, str]:
     path = folder / MANIFEST
     if not folder.is_dir():
         raise UsageError("expected the folder of a diff", where=str(folder), hint="name the folder that was downloaded")
+    if path.is_symlink():
+        refuse_leading_out(path, "diff")
     with RawFile(path, what="manifest of a diff") as file:
         if file.size > LONGEST:
             message = f"expected a manifest of at most {LONGEST:,} bytes, found {file.size:,}"
@@ -182,71 +194,142 @@ def read_manifest(folder: Path) -> tuple[Manifest, str]:
         raw = file.read(0, file.size)
     found = _FIRST_LINE.match(raw)
     if found is None or sha256(raw[found.end() :]) != found[1].decode("ascii"):
-        raise IntegrityError("this manifest is not as it was written", where=str(path), hint=DOWNLOAD)
-    return _checked(raw, path), found[1].decode("ascii")
+        raise _changed(raw, path)
+    return _checked(raw, found.end(), path), found[1].decode("ascii")
 
 
-def _checked(raw: bytes, path: Path) -> Manifest:
-    content = read_object(raw, path, "manifest of a diff", longest=LONGEST)
-    content.pop("digest", None)
+def read_exact(folder: Path) -> tuple[Manifest, str]:
+    """As `read_manifest`, of an exact diff.  Raises UsageError too if it is additive."""
+    manifest, digest = read_manifest(folder)
+    if manifest.kind != "exact":
+        message = f"expected an exact diff, found one of kind {manifest.kind}"
+        raise UsageError(message, where=str(folder), hint="see `alpaca diff show` for what it is")
+    return manifest, digest
+
+
+def _changed(raw: bytes, path: Path) -> IntegrityError:
+    """What is told of a manifest whose digest is wrong."""
+    if b"\r\n" in raw:
+        hint = "download it as it is; where git did this: git config core.autocrlf false, and clone again"
+        return IntegrityError("the line ends of this manifest were changed", where=str(path), hint=hint)
+    if not _FIRST_LINE.match(raw) and FORMAT.encode("ascii") not in raw[:_START]:
+        hint = "name the folder of a diff that `alpaca diff make` wrote"
+        return IntegrityError("this is not the manifest of a diff", where=str(path), hint=hint)
+    if not raw.endswith(b"]}\n"):
+        message = f"this manifest is not as it was written, but seems cut short, after {len(raw):,} bytes"
+        return IntegrityError(message, where=str(path), hint=DOWNLOAD)
+    return IntegrityError("this manifest is not as it was written", where=str(path), hint=DOWNLOAD)
+
+
+def _checked(raw: bytes, begin: int, path: Path) -> Manifest:
+    """What a manifest says from `begin` on, the digest left out."""
+    rest = b"{" + raw[begin:]
+    content = read_object(rest, path, "manifest of a diff", longest=LONGEST)  # refuses names that are there twice
     said = content.get("format"), content.get("version")
+    del content
     if said[0] == FORMAT and type(said[1]) is int and said[1] > VERSION:
         message = f"a diff of format version {said[1]}; this alpaca reads version {VERSION}"
         raise UsageError(message, where=str(path), hint="install a newer alpaca")
     try:
-        manifest = Manifest.model_validate_json(json.dumps(content))
+        manifest = Manifest.model_validate_json(rest)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(each) for each in first["loc"])
-        raise DataError(f"malformed manifest: {place}: {first['msg'].lower()}", where=str(path)) from None
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(each) for each in first["loc"])[:200]
+        raise _malformed(f"{place or 'its text'}: {first['msg'][:200].lower()}", path) from None
     _check_names(manifest, path)
     _check_tensors(manifest, path)
+    _check_places(manifest, path)
     return manifest
 
 
+def _malformed(fault: str, path: Path) -> DataError:
+    return DataError(f"malformed manifest: {fault}", where=str(path), hint="ask whoever made the diff to make it again")
+
+
 def _check_names(manifest: Manifest, path: Path) -> None:
+    """Raises DataError unless every file has a name of its own that stays in the folder and says what it is."""
     weights = [file.name for file in manifest.weights]
     shards = [shard.name for shard in manifest.shards]
     others = [file.name for file in manifest.files]
-    if any("/" in name for name in weights + shards) or not all(map(is_safe, weights + shards + others)):
-        raise DataError("malformed manifest: a file name that leads elsewhere", where=str(path))
-    recovered = weights + others
-    if len({name.casefold() for name in recovered}) != len(recovered) or len(set(shards)) != len(shards):
-        raise DataError("malformed manifest: two files of one name", where=str(path))
+    for name in weights + shards + others:
+        if not is_safe(name):
+            raise _malformed(f"a file name that leads elsewhere: {name[:200]!r}", path)
+    for names, ending in ((weights, ".safetensors"), (shards, SHARD)):
+        if strange := [name for name in names if "/" in name or not name.endswith(ending)]:
+            raise _malformed(f"expected the name of a file in {ending}, found {strange[0][:200]!r}", path)
+    for name in others:
+        if is_weights(name):
+            raise _malformed(f"a file of weights that is not proved: {name[:200]!r}", path)
+    for names in (weights + others, shards):
+        taken = {folded(name) for name in names}
+        folders = {folded(parent.as_posix()) for name in names for parent in PurePosixPath(name).parents}
+        if len(taken) < len(names) or taken & folders:
+            raise _malformed("two files of one name", path)
 
 
 def is_safe(name: str) -> bool:
-    """Whether a relative name with / stays in its folder, on every system."""
+    """Whether a relative name with / stays in its folder, on every system, and hides nothing."""
     parts = name.split("/")
     return (
         name.isprintable()
         and not set(name) & set('\\:*?"<>|')
-        and all(part not in ("", ".", "..") for part in parts)
-        and len(PurePosixPath(name).parts) <= 4
+        and len(parts) <= 4
+        and all(part and part[0] != "." and part[-1] not in ". " and len(part.encode()) <= 250 for part in parts)
+        and not any(_DEVICE.fullmatch(part) for part in parts)
     )
 
 
+def folded(name: str) -> str:
+    """A file name as the systems see it that see the fewest differences."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def is_weights(name: str) -> bool:
+    """Whether files of this name hold weights."""
+    return name.lower().endswith(_WEIGHTS)
+
+
 def _check_tensors(manifest: Manifest, path: Path) -> None:
-    """Raises DataError if the tensors are not those of the headers, or lie outside their shards."""
-    declared = {each.name: each for _, header in manifest.headers(path.parent) for each in header.tensors}
-    count = sum(len(header.tensors) for _, header in manifest.headers(path.parent))
-    if len(declared) != count or [tensor.name for tensor in manifest.tensors] != list(declared):
-        raise DataError("malformed manifest: its tensors are not those of its files of weights", where=str(path))
+    """Raises DataError if the tensors are not those of the headers, or are told from what they cannot be."""
+    headers = [each for _, header in manifest.headers(path.parent) for each in header.tensors]
+    declared = {each.name: each for each in headers}
+    if len(declared) != len(headers) or [tensor.name for tensor in manifest.tensors] != list(declared):
+        raise _malformed("its tensors are not those of its files of weights", path)
     names = [tensor.name for tensor in manifest.tensors] if manifest.kind == "additive" else []
     if [difference.name for difference in manifest.differences] != names:
-        raise DataError("malformed manifest: its differences are not those of its tensors", where=str(path))
+        raise _malformed("its differences are not those of its tensors", path)
     for tensor in manifest.tensors:
-        here, stored, base = declared[tensor.name], tensor.diff, tensor.base
+        here, base = declared[tensor.name], tensor.base
         is_right = (here.dtype, here.shape) == (tensor.dtype, tensor.shape)
-        if (manifest.kind == "exact") != (stored is not None):
-            is_right = False
-        if stored is not None:
-            is_right &= stored.shard < len(manifest.shards)
-            is_right = is_right and stored.offset + stored.num_bytes <= manifest.shards[stored.shard].num_bytes
+        is_right &= (manifest.kind == "exact") == (tensor.diff is not None)
+        is_right &= tensor.num_changed <= here.num_values
         if base is not None:
             is_right &= base.dtype in ITEM_BYTES and is_told_from(tensor.dtype, tensor.shape, base.dtype, base.shape)
         if not is_right:
-            raise DataError(f"malformed manifest: tensor {tensor.name[:200]!r} cannot be so", where=str(path))
+            raise _malformed(f"tensor {tensor.name[:200]!r} cannot be so", path)
+    told_from: dict[str, BaseTensor] = {}
+    for tensor in manifest.tensors:
+        if tensor.base is not None and told_from.setdefault(tensor.base.name, tensor.base) != tensor.base:
+            raise _malformed(f"tensor {tensor.base.name[:200]!r} of the base is two things at once", path)
+
+
+def _check_places(manifest: Manifest, path: Path) -> None:
+    """Raises DataError unless what is stored fills the shards without gap or overlap, but for tensors stored once."""
+    users: dict[Stored, TunedTensor] = {}
+    for tensor in manifest.tensors:
+        if tensor.diff is None or not tensor.diff.num_bytes:
+            continue
+        first = users.setdefault(tensor.diff, tensor)
+        if first is not tensor and first.model_copy(update={"name": tensor.name}) != tensor:
+            raise _malformed(f"tensor {tensor.name[:200]!r} is stored where another one is", path)
+    ends = [SHARD_HEAD] * len(manifest.shards)
+    for stored in sorted(users, key=lambda each: (each.shard, each.offset)):
+        if stored.shard >= len(ends) or stored.offset != ends[stored.shard]:
+            raise _malformed(f"tensor {users[stored].name[:200]!r} is stored over another one, or behind a gap", path)
+        ends[stored.shard] += stored.num_bytes
+    for shard, end in zip(manifest.shards, ends, strict=True):
+        if shard.num_bytes != end:
+            raise _malformed(f"shard {shard.name[:200]!r} holds more or less than its tensors", path)
 
 
 def is_told_from(dtype: str, shape: tuple[int, ...], base_dtype: str, base_shape: tuple[int, ...]) -> bool:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from typing import BinaryIO
 
 from alpaca_cli.data.files import reason
-from alpaca_cli.diff.manifest import MANIFEST, OtherFile, is_safe
-from alpaca_cli.errors import IntegrityError, UsageError
-from alpaca_cli.weights.folder import refuse_leading_out
+from alpaca_cli.diff.manifest import MANIFEST, OtherFile, folded, is_safe
+from alpaca_cli.errors import DataError, IntegrityError, UsageError
+from alpaca_cli.weights.folder import WeightFolder, refuse_leading_out
 from alpaca_cli.weights.rawfile import DOWNLOAD
 
 ENDINGS = {".json", ".txt", ".model", ".jinja", ".md", ".py", ".tiktoken", ".spm", ".vocab"}
@@ -22,75 +25,96 @@ _INDEX = (".safetensors.index.json", ".bin.index.json")
 _BLOCK = 1 << 20
 
 
-def find_others(folder: Path) -> tuple[list[str], list[str]]:
+def find_others(model: WeightFolder) -> tuple[list[str], list[str]]:
     """The names of a model folder's files that belong to the model and hold no weights, and of all else that it holds.
 
-    Files of weights, their index and hidden files are in neither.
+    Its weights, indexes and hidden files are in neither.
     """
-    kept, left_out = [], []
-    for entry in sorted(folder.iterdir()):
+    kept: list[str] = []
+    left_out: list[str] = []
+    for entry in sorted(model.path.iterdir()):
         name = entry.name
-        if name.startswith(".") or name.endswith(_INDEX) or _is_weights(name) or name == MANIFEST:
+        if name.startswith(".") or name.endswith(_INDEX) or entry in model.files:
             continue
         if entry.is_dir():
-            templates = sorted(entry.glob("*.jinja")) if name == TEMPLATES else []
-            kept += [f"{name}/{each.name}" for each in templates]
-            left_out += [] if templates else [f"{name}/"]
-        elif is_safe(name) and (entry.suffix in ENDINGS or entry.stem in NAMES):
-            kept.append(name)
+            names = [f"{name}/{each.name}" for each in sorted(entry.glob("*.jinja"))] if name == TEMPLATES else []
+            left_out += [] if names else [f"{name}/"]
         else:
-            left_out.append(name)
+            names = [name]
+        for each in names:
+            file = Path(each)
+            is_known = each != MANIFEST and (file.suffix in ENDINGS or file.stem in NAMES)
+            is_kept = is_safe(each) and is_known and folded(each) not in map(folded, kept)
+            (kept if is_kept else left_out).append(each)
     return kept, left_out
 
 
 def copy_others(source: Path, names: Sequence[str], target: Path, what: str) -> list[OtherFile]:
     """Copy files of `source` (the folder of the `what`) to `target`.  Raises UsageError if one cannot be kept."""
-    return [_copy(source, name, target, what) for name in names]
+    return [_copy(source, name, target, what, within=source) for name in names]
 
 
 def check_others(folder: Path, files: Sequence[OtherFile]) -> None:
-    """Raises UsageError or IntegrityError unless these files are in `folder`, as the manifest has them."""
+    """Raises UsageError, DataError or IntegrityError unless these files are in `folder`, as the manifest has them.
+
+    `folder` lies in that of the diff, which no link may lead out of.
+    """
     for file in files:
-        _checked(file, _copy(folder, file.name, None, "diff"), folder)
+        _checked(file, _copy(folder, file.name, None, "diff", within=folder.parent), folder)
 
 
 def recover_others(folder: Path, files: Sequence[OtherFile], target: Path) -> None:
     """Copy the files of a diff to `target`.  Raises as `check_others`."""
     for file in files:
-        _checked(file, _copy(folder, file.name, target, "diff"), folder)
+        _checked(file, _copy(folder, file.name, target, "diff", within=folder.parent), folder)
 
 
 def _checked(expected: OtherFile, found: OtherFile, folder: Path) -> None:
     if expected != found:
-        where = str(folder / expected.name)
-        raise IntegrityError("this file of the diff is not as it was made", where=where, hint=DOWNLOAD)
+        message, sizes = "this file of the diff is not as it was made", (expected.num_bytes, found.num_bytes)
+        if sizes[0] != sizes[1]:
+            message += f": expected {sizes[0]:,} bytes, found {sizes[1]:,}"
+        raise IntegrityError(message, where=str(folder / expected.name), hint=DOWNLOAD)
 
 
-def _copy(source: Path, name: str, target: Path | None, what: str) -> OtherFile:
+def _copy(source: Path, name: str, target: Path | None, what: str, *, within: Path) -> OtherFile:
     """Copy a file, or only read it; returns what it is."""
     path = source / name
-    refuse_leading_out(path, what)
+    refuse_leading_out(path, what, within)
     digest, size = hashlib.sha256(), 0
-    try:
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0) as stream:
-            if not path.is_file():
-                raise UsageError("expected a file", where=str(path))
-            blocks = []
-            while block := stream.read(_BLOCK):
-                digest.update(block)
-                size += len(block)
-                blocks.append(block)
-                if size > MAX_BYTES:
-                    message = f"expected at most {MAX_BYTES:,} bytes in a file that holds no weights"
-                    raise UsageError(message, where=str(path), hint="move it out of the folder")
-    except OSError as error:
-        raise UsageError(f"cannot read this file of the {what}: {reason(error)}", where=str(path)) from error
-    if target is not None:
-        (target / name).parent.mkdir(parents=True, exist_ok=True)
-        (target / name).write_bytes(b"".join(blocks))
+    with _open(path, what) as stream, ExitStack() as stack:
+        copy = None
+        if target is not None:
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            copy = stack.enter_context((target / name).open("wb"))
+        while block := _read(stream, path, what):
+            if not size and block.startswith(b"version https://git-lfs"):
+                hint = "run `git lfs pull` in its folder"
+                raise DataError("a Git LFS pointer, not the file itself", where=str(path), hint=hint)
+            digest.update(block)
+            size += len(block)
+            if size > MAX_BYTES:
+                message = f"expected at most {MAX_BYTES:,} bytes in a file that holds no weights"
+                raise UsageError(message, where=str(path), hint="move it out of the folder")
+            if copy is not None:
+                copy.write(block)
     return OtherFile(name=name, num_bytes=size, sha256=digest.hexdigest())
 
 
-def _is_weights(name: str) -> bool:
-    endings = (".safetensors", ".bin", ".pt", ".pth", ".gguf", ".ckpt", ".h5", ".msgpack", ".onnx", ".ot")
-    return name.endswith(endings)
+def _open(path: Path, what: str) -> BinaryIO:
+    try:
+        # not to wait for the writer of a pipe
+        stream = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0)
+    except OSError as error:
+        raise UsageError(f"cannot read this file of the {what}: {reason(error)}", where=str(path)) from error
+    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        stream.close()
+        raise UsageError("expected a file, found a device or pipe", where=str(path))
+    return stream
+
+
+def _read(stream: BinaryIO, path: Path, what: str) -> bytes:
+    try:
+        return stream.read(_BLOCK)
+    except OSError as error:
+        raise UsageError(f"cannot read this file of the {what}: {reason(error)}", where=str(path)) from error

@@ -55,8 +55,7 @@ def same_names(base: WeightFolder, name: str) -> list[str]:
     first, _, rest = name.partition(".")
     if rest:
         names.append(rest)
-    prefixes = sorted({each.partition(".")[0] for each in base.tensors} - {first})
-    return names + [f"{prefix}.{name}" for prefix in prefixes]
+    return names + [f"{prefix}.{name}" for prefix in base.prefixes if prefix != first]
 
 
 def _tied_names(base: WeightFolder, name: str) -> list[str]:

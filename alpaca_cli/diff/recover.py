@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from alpaca_cli.diff.crew import Progress, each_of, num_workers
 from alpaca_cli.diff.decode import BaseDiffers, decode
 from alpaca_cli.diff.folders import new_folder, refuse_entangled, refuse_full, refuse_too_large
-from alpaca_cli.diff.manifest import MODEL_FILES, Manifest, TunedTensor, WeightFile, read_manifest
+from alpaca_cli.diff.manifest import MODEL_FILES, Manifest, TunedTensor, WeightFile, read_exact
 from alpaca_cli.diff.otherfiles import check_others, recover_others
 from alpaca_cli.diff.rightbase import find_base, refuse_base
 from alpaca_cli.diff.shardfile import check_shards
@@ -54,24 +55,28 @@ def recover_exact(
     """
     refuse_entangled({"base": base, "diff": diff, "output": out})
     refuse_full(out)
-    manifest, digest = read_manifest(diff)
-    check_shards(diff, manifest.shards)
+    manifest, digest = read_exact(diff)
+    check_shards(diff, manifest)
     check_others(diff / MODEL_FILES, manifest.files)
     weights = read_folder(base, "base")
     found = find_base(manifest, weights)
     with new_folder(out, f"recovering-{digest[:12]}", is_resumed=True) as folder:
-        recover_others(diff / MODEL_FILES, manifest.files, folder)
         files = [_File(folder, file, header) for file, header in manifest.headers(folder)]
-        kept = [file for file in files if file.is_there(manifest, workers)]
-        left = [file for file in files if file not in kept]
+        kept = {file.path for file in files if file.is_there(manifest, workers)}
+        left = [file for file in files if file.path not in kept]
         if kept:
             on_note(f"{len(kept)} of {len(files)} files are there from before, and whole")
-        refuse_too_large(out, sum(file.num_bytes for file in left))
+        refuse_too_large(out, sum(file.num_bytes for file in left) + sum(file.num_bytes for file in manifest.files))
         try:
             _write(manifest, left, found, diff, Progress("recover", _size(left), on_progress), num_workers(workers))
         except BaseDiffers:
             on_note("the base differs: reading it to the end, to say where")
             raise refuse_base(manifest, weights, found, num_workers(workers)) from None
+        finally:
+            whole = sum(file.path.exists() for file in files)
+            if 0 < whole < len(files):
+                on_note(f"{whole} of {len(files)} files are finished, and kept: the same command goes on from there")
+        recover_others(diff / MODEL_FILES, manifest.files, folder)
     return Recovered(out, manifest, digest, len(kept))
 
 
@@ -84,6 +89,7 @@ class _File:
         self.num_bytes = _PREFIX + len(header.text) + sum(tensor.num_bytes for tensor in header.tensors)
         self._hidden = folder / f".{file.name}"
         self._descriptor = -1
+        self._lock = threading.Lock()
         self._left = len(header.tensors)
 
     def is_there(self, manifest: Manifest, workers: int | None) -> bool:
@@ -105,23 +111,26 @@ class _File:
             return False
 
     def open(self) -> None:
-        """Begin to write it: its header, and room for the rest."""
-        self._descriptor = os.open(self._hidden, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
-        head = len(self.header.text).to_bytes(_PREFIX, "little") + self.header.text
-        _write_all(self._descriptor, memoryview(head), 0)
-        os.ftruncate(self._descriptor, self.num_bytes)
-        if not self._left:
-            self._finish()
+        """Begin to write it, if that is not done: its header, and room for the rest.  For any thread."""
+        with self._lock:
+            if self._descriptor >= 0:
+                return
+            self._descriptor = os.open(self._hidden, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+            head = len(self.header.text).to_bytes(_PREFIX, "little") + self.header.text
+            _write_all(self._descriptor, memoryview(head), 0)
+            os.ftruncate(self._descriptor, self.num_bytes)
 
     def put(self, offset: int, values: NDArray[Any]) -> None:
         """Write what begins at `offset` of the file."""
         _write_all(self._descriptor, values.data.cast("B"), offset)
 
     def done(self) -> None:
-        """One more tensor is proved; after the last the file gets its name."""
-        self._left -= 1
-        if not self._left:
-            self._finish()
+        """One more tensor is proved; after the last the file gets its name.  For any thread."""
+        with self._lock:
+            self._left -= 1
+            if self._left:
+                return
+        self.finish()
 
     def close(self) -> None:
         """Let go of it, finished or not."""
@@ -129,7 +138,8 @@ class _File:
             os.close(self._descriptor)
             self._descriptor = -1
 
-    def _finish(self) -> None:
+    def finish(self) -> None:
+        """All its tensors are proved: it gets its name."""
         os.fsync(self._descriptor)
         self.close()
         self._hidden.rename(self.path)
@@ -147,8 +157,9 @@ def _write(
     by_name = {tensor.name: tensor for tensor in manifest.tensors}
     tasks = [(file, tensor) for file in files for tensor in file.header.tensors]
 
-    def recover(task: tuple[_File, Tensor]) -> _File:
+    def recover(task: tuple[_File, Tensor]) -> None:
         file, place = task
+        file.open()  # only now: a process may not have very many files open
         tensor = by_name[place.name]
 
         def put(at: int, values: NDArray[Any]) -> None:
@@ -156,13 +167,15 @@ def _write(
             progress.add(values.nbytes)
 
         decode(manifest, tensor, _base_of(tensor, found), diff, put)
-        return file
+        file.done()
 
     try:
         for file in files:
-            file.open()
-        for file in each_of(tasks, recover, workers, progress.stop):
-            file.done()
+            if not file.header.tensors:
+                file.open()
+                file.finish()
+        for _ in each_of(tasks, recover, workers, progress.stop):
+            pass
     finally:
         for file in files:
             file.close()

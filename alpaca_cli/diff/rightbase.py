@@ -78,6 +78,14 @@ def _error(manifest: Manifest, base: WeightFolder, wrong: Sequence[Wrong]) -> In
     return IntegrityError(f"{count}: {what}", where=str(base.path), hint=hint)
 
 
+def _lacking(manifest: Manifest, base: WeightFolder, missing: Sequence[Wrong]) -> str:
+    """About a base without these tensors: whether it has their like under other names."""
+    known = {each.name for each in told_from(manifest)}
+    kinds = {(each.expected.dtype, each.expected.shape) for each in missing}
+    like = [each for name, each in base.tensors.items() if name not in known and (each.dtype, each.shape) in kinds]
+    return f"it has others, or other names ({like[0].name})" if like else "it lacks them"
+
+
 def _explanation(manifest: Manifest, base: WeightFolder, wrong: Sequence[Wrong], total: int) -> tuple[str, str]:
     """What kind of base this seems to be, and what to do."""
     other = "this is not the base it was made from"
@@ -85,7 +93,7 @@ def _explanation(manifest: Manifest, base: WeightFolder, wrong: Sequence[Wrong],
     wanted = f"the diff was made from {name!r}: get those weights, unchanged"
     missing = [each for each in wrong if each.found is None]
     if len(missing) == len(wrong):
-        return f"{other}: the base lacks them", wanted
+        return f"{other}: {_lacking(manifest, base, missing)}", wanted
     dtypes = {(each.expected.dtype, each.found.dtype) for each in wrong if each.found is not None}
     shapes = [(each.expected, each.found) for each in wrong if each.found and each.found.shape != each.expected.shape]
     if not missing and shapes and all(is_embedding(here.name) for here, _ in shapes) and len(shapes) == len(wrong):
@@ -96,7 +104,11 @@ def _explanation(manifest: Manifest, base: WeightFolder, wrong: Sequence[Wrong],
         (expected, here), *_ = dtypes
         hint = f"get the base in {expected}: bits that another type has rounded away cannot be got back"
         return f"{other}, but in another type: expected {expected}, found {here}", hint
-    if shapes or missing:
+    if shapes:
+        (expected_one, found_one), *_ = shapes
+        sizes = f"is {list(found_one.shape)} there, and was {list(expected_one.shape)}"
+        return f"{other}, but a model of another size: {expected_one.name} {sizes}", wanted
+    if missing:
         return other, wanted
     if all(_ROTATED.search(each.expected.name) for each in wrong) and len(wrong) > 1:
         message = f"{other}, but another conversion of it: only q_proj and k_proj differ, whose rows a converter orders"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -11,15 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alpaca_cli.diff.codec import Malformed
-from alpaca_cli.diff.manifest import Shard, Stored
-from alpaca_cli.errors import DataError, IntegrityError, UsageError
+from alpaca_cli.diff.manifest import SHARD, SHARD_HEAD, Manifest, Stored
+from alpaca_cli.errors import AlpacaError, DataError, IntegrityError, UsageError
 from alpaca_cli.weights.folder import refuse_leading_out
 from alpaca_cli.weights.rawfile import DOWNLOAD, RawFile
 
 MAGIC = b"ALPACADF"
-HEAD_BYTES = 16
 LENGTH_BYTES = 4
-SHARD_ENDING = ".alpacadiff"
 
 
 def shard_name(number: int, count: int) -> str:
@@ -28,7 +25,7 @@ def shard_name(number: int, count: int) -> str:
     >>> shard_name(0, 3)
     'tensors-00001-of-00003.alpacadiff'
     """
-    return f"tensors-{number + 1:05}-of-{count:05}{SHARD_ENDING}"
+    return f"tensors-{number + 1:05}-of-{count:05}{SHARD}"
 
 
 def shard_head(number: int, count: int) -> bytes:
@@ -36,8 +33,9 @@ def shard_head(number: int, count: int) -> bytes:
     return MAGIC + number.to_bytes(4, "little") + count.to_bytes(4, "little")
 
 
-def check_shards(folder: Path, shards: Sequence[Shard]) -> None:
+def check_shards(folder: Path, manifest: Manifest) -> None:
     """Raises UsageError, DataError or IntegrityError unless every shard is there, whole, and in its place."""
+    shards = manifest.shards
     missing = [shard.name for shard in shards if not (folder / shard.name).exists()]
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
@@ -47,17 +45,31 @@ def check_shards(folder: Path, shards: Sequence[Shard]) -> None:
         path = folder / shard.name
         refuse_leading_out(path, "diff")
         with RawFile(path, what="shard of a diff") as file:
-            head = file.read(0, min(HEAD_BYTES, file.size))
-            if head[:8] == MAGIC and len(head) == HEAD_BYTES and head != shard_head(number, len(shards)):
+            head = file.read(0, min(SHARD_HEAD, file.size))
+            if head[:8] == MAGIC and len(head) == SHARD_HEAD and head != shard_head(number, len(shards)):
                 found, of = (int.from_bytes(head[at : at + 4], "little") for at in (8, 12))
                 message = f"expected shard {number + 1} of {len(shards)} of the diff, found shard {found + 1} of {of}"
                 raise IntegrityError(message, where=str(path), hint="its files were renamed or swapped: download again")
             if file.size != shard.num_bytes:
-                what = "cut short" if file.size < shard.num_bytes else "too long"
-                message = f"{what}: expected {shard.num_bytes:,} bytes, found {file.size:,}"
-                raise DataError(message, where=str(path), hint=DOWNLOAD)
+                raise _wrong_size(file, number, manifest)
             if head != shard_head(number, len(shards)):
                 raise IntegrityError("this shard of the diff is not as it was made", where=str(path), hint=DOWNLOAD)
+
+
+def _wrong_size(file: RawFile, number: int, manifest: Manifest) -> AlpacaError:
+    """What is told of a shard of another size; its first tensor tells whether it is the right one, cut."""
+    expected = manifest.shards[number].num_bytes
+    stored = [each.diff for each in manifest.tensors if each.diff and each.diff.shard == number and each.diff.num_bytes]
+    for first in stored[:1]:
+        if first.offset + first.num_bytes <= file.size:
+            with BlockReader(file.path, first) as reader:
+                if reader.finish() != first.sha256:
+                    message = f"a shard of another diff: expected {expected:,} bytes, found {file.size:,}"
+                    hint = "take manifest and shards from one download"
+                    return IntegrityError(message, where=str(file.path), hint=hint)
+    what = "cut short" if file.size < expected else "longer than it was made"
+    message = f"{what}: expected {expected:,} bytes, found {file.size:,}"
+    return DataError(message, where=str(file.path), hint=DOWNLOAD)
 
 
 class BlockReader:

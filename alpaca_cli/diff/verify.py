@@ -10,7 +10,7 @@ from pathlib import Path
 from alpaca_cli.diff.crew import Progress, each_of, num_workers
 from alpaca_cli.diff.decode import BaseDiffers, decode
 from alpaca_cli.diff.folders import refuse_entangled
-from alpaca_cli.diff.manifest import MANIFEST, MODEL_FILES, Manifest, TunedTensor, read_manifest
+from alpaca_cli.diff.manifest import MANIFEST, MODEL_FILES, Manifest, TunedTensor, read_exact, read_manifest
 from alpaca_cli.diff.otherfiles import check_others
 from alpaca_cli.diff.rightbase import find_base, refuse_base, told_from
 from alpaca_cli.diff.shardfile import BlockReader, check_shards
@@ -47,8 +47,8 @@ def verify_exact(
     """
     named = {"base": base, "tuned model": tuned, "diff": diff}
     refuse_entangled({what: path for what, path in named.items() if path is not None})
-    manifest, digest = read_manifest(diff)
-    check_shards(diff, manifest.shards)
+    manifest, digest = read_exact(diff)
+    check_shards(diff, manifest)
     check_others(diff / MODEL_FILES, manifest.files)
     if base is None:
         _check_bytes(manifest, diff, num_workers(workers), on_progress)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 from alpaca_cli.data.files import nearest_name, reason
 from alpaca_cli.errors import DataError, UsageError
-from alpaca_cli.weights.jsonobject import LONGEST, read_object
+from alpaca_cli.weights.jsonobject import LONGEST, read_object, shown
 from alpaca_cli.weights.pickled import read_pickled
 from alpaca_cli.weights.rawfile import DOWNLOAD, RawFile
 from alpaca_cli.weights.safetensors import read_header
@@ -21,6 +22,9 @@ SINGLE: Mapping[Kind, str] = {"safetensors": "model.safetensors", "bin": "pytorc
 """The file of a model that is not sharded; the shards' index is named after it.  The first that is there counts."""
 ROTARY = re.compile(r"(rotary_emb\.inv_freq|\.attn\.bias|\.attention\.bias|\.masked_bias)$")
 """Names of buffers that old versions of transformers saved with the parameters, and newer ones compute."""
+
+_SHARD = re.compile(r"[\w.+-]{1,255}", re.ASCII)  # the name of a file beside its index
+_HUB = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)  # the name of a model on a hub
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,11 @@ class WeightFolder:
         """Of its files."""
         return sum(file.stat().st_size for file in self.files)
 
+    @cached_property
+    def prefixes(self) -> tuple[str, ...]:
+        """What stands before the first dot in the names of its tensors, each once."""
+        return tuple(sorted({name.partition(".")[0] for name in self.tensors}))
+
 
 def read_folder(path: Path, what: str = "model") -> WeightFolder:
     """The weights in a folder, safetensors before .bin, one file before shards; `what` it is: base, tuned, ...
@@ -55,7 +64,7 @@ def read_folder(path: Path, what: str = "model") -> WeightFolder:
         found = read_header(file).tensors if kind == "safetensors" else read_pickled(file)
         for tensor in sorted(found, key=lambda tensor: tensor.offset):
             if tensor.name in tensors:
-                message = f"tensor {tensor.name[:200]!r} is in {tensors[tensor.name].path.name} too"
+                message = f"tensor {shown(tensor.name)} is in {tensors[tensor.name].path.name} too"
                 raise DataError(message, where=str(file), hint=DOWNLOAD)
             tensors[tensor.name] = tensor
             place = (file, tensor.offset, tensor.dtype, tensor.shape, tensor.steps)
@@ -70,15 +79,24 @@ def list_files(path: Path, what: str = "model") -> tuple[Kind, tuple[Path, ...],
 
     Raises as `read_folder`, but looks into no weights.
     """
+    try:
+        return _list_files(path, what)
+    except OSError as error:
+        raise UsageError(f"cannot read the folder of the {what}: {reason(error)}", where=str(path)) from error
+
+
+def _list_files(path: Path, what: str) -> tuple[Kind, tuple[Path, ...], Mapping[str, str]]:
     if not path.is_dir():
         found = "found a file" if path.exists() else "no such folder"
-        hint = nearest_name(path) if path.parent.is_dir() else f"download it first: hf download {path} --local-dir DIR"
-        raise UsageError(f"expected the folder of the {what}, {found}", where=str(path), hint=hint)
+        name = str(path)
+        is_hub = _HUB.fullmatch(name) and not path.parent.exists()
+        hint = f"download it first: hf download {name} --local-dir DIR" if is_hub else nearest_name(path)
+        raise UsageError(f"expected the folder of the {what}, {found}", where=name, hint=hint)
     for kind, name in SINGLE.items():
-        if (path / name).exists() or (path / name).is_symlink():
-            refuse_leading_out(path / name, what)
-            return kind, (path / name,), {}
-        index = path / f"{name}.index.json"
+        file, index = path / name, path / f"{name}.index.json"
+        if file.exists() or file.is_symlink():
+            refuse_leading_out(file, what)
+            return kind, (file,), {}
         if index.exists() or index.is_symlink():
             weight_map = _read_index(index, what)
             files = tuple(path / each for each in sorted(set(weight_map.values())))
@@ -108,9 +126,10 @@ def _read_index(index: Path, what: str) -> dict[str, str]:
     weight_map = read_object(text, index, "index of a model's shards").get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise DataError("expected the index of a model's shards", where=str(index), hint=DOWNLOAD)
+    suffix = Path(index.name.removesuffix(".index.json")).suffix
     for name in weight_map.values():
-        if not isinstance(name, str) or not name.isprintable() or Path(name).name != name or "\\" in name:
-            message = f"expected the names of shards beside it, found {str(name)[:200]!r}"
+        if not isinstance(name, str) or not _SHARD.fullmatch(name) or Path(name).suffix != suffix:
+            message = f"expected the names of shards beside it, found {shown(name)}"
             raise DataError(message, where=str(index), hint=DOWNLOAD)
     return weight_map
 
@@ -123,18 +142,19 @@ def _refuse_missing(folder: Path, files: tuple[Path, ...]) -> None:
         raise UsageError(message, where=str(folder), hint="download them beside the index")
 
 
-def refuse_leading_out(file: Path, what: str) -> None:
-    """Raises UsageError if a file is a link that leads out of its folder, but for the cache which that is part of.
+def refuse_leading_out(file: Path, what: str, folder: Path | None = None) -> None:
+    """Raises UsageError if a file is a link that leads out of `folder` (None: the one it is in).
 
-    A cache of Hugging Face's has MODEL/snapshots/VERSION/NAME as links to MODEL/blobs/DIGEST.
+    Links into the cache which the folder is part of are what Hugging Face's downloads consist of: those in
+    MODEL/snapshots/VERSION lead to MODEL/blobs/DIGEST.
     """
     try:
-        folder, target = file.parent.resolve(strict=True), file.resolve(strict=True)
+        root, target = (folder or file.parent).resolve(strict=True), file.resolve(strict=True)
     except (OSError, RuntimeError) as error:  # a circle of links is RuntimeError before Python 3.13
         fault = reason(error) if isinstance(error, OSError) else "a circle of links"
         raise UsageError(f"cannot read this file of the {what}: {fault}", where=str(file)) from None
-    cache = folder.parent.parent / "blobs" if folder.parent.name == "snapshots" else folder
-    if target.parent not in (folder, cache):
+    cache = root.parent.parent / "blobs" if root.parent.name == "snapshots" else root
+    if root not in target.parents and target.parent != cache:
         message = f"a link that leads out of the folder of the {what}, to {target}"
         raise UsageError(message, where=str(file), hint="put the file itself there, or name the folder it is in")
 
@@ -145,6 +165,6 @@ def _refuse_others(expected: Mapping[str, str], tensors: Mapping[str, Tensor], p
     if wrong:
         name = wrong[0]
         found = f"it is in {tensors[name].path.name}" if name in tensors else "it is in none"
-        message = f"{len(wrong)} of {len(expected)} tensors are not where the index says: {name[:200]!r} should be in"
+        message = f"{len(wrong)} of {len(expected)} tensors are not where the index says: {shown(name)} should be in"
         hint = "the shards are of another model than the index, or were renamed: download the folder again"
         raise DataError(f"{message} {expected[name]}, {found}", where=str(path), hint=hint)

@@ -9,8 +9,8 @@ from typing import Any
 from alpaca_cli.errors import DataError
 from alpaca_cli.weights.rawfile import DOWNLOAD
 
-LONGEST = 32 * 2**20  # bytes: 200,000 tensors
-MOST_PARTS = 2_000_000  # commas and brackets, each of which may cost a hundred bytes in memory
+LONGEST = 32 * 2**20  # bytes
+PART = 32  # bytes: as short may the parts of the longest text be on average; each may cost a hundred in memory
 
 
 class _Twice(ValueError):
@@ -23,18 +23,20 @@ def read_object(text: bytes, path: Path, what: str, *, longest: int = LONGEST) -
     Raises DataError that names it as `what`.
     """
     if len(text) > longest:
-        message = f"{what} of {len(text):,} bytes: no model needs more than {longest:,}"
+        message = f"{what} of {len(text):,} bytes or more: no model needs more than {longest:,}"
         raise DataError(message, where=str(path), hint=DOWNLOAD)
-    if sum(map(text.count, (b",", b"[", b"{"))) > MOST_PARTS:
-        raise DataError(f"{what} of more than {MOST_PARTS:,} parts", where=str(path), hint=DOWNLOAD)
+    parts = sum(map(text.count, (b",", b":", b"[", b"{")))
+    if parts > longest // PART:  # of a header: 75,000 tensors
+        message = f"{what} of {parts:,} parts: no model needs more than {longest // PART:,}"
+        raise DataError(message, where=str(path), hint=DOWNLOAD)
     try:
         found = json.loads(text.decode("utf-8"), object_pairs_hook=_once)
     except _Twice as error:
-        raise DataError(f"{what} names {str(error)[:200]!r} twice", where=str(path), hint=DOWNLOAD) from None
+        raise DataError(f"{what}: {shown(str(error))} is in it twice", where=str(path), hint=DOWNLOAD) from None
     except (ValueError, RecursionError):
-        raise DataError(f"malformed {what}", where=str(path), hint=DOWNLOAD) from None
+        raise DataError(f"expected the {what}, found no JSON", where=str(path), hint=DOWNLOAD) from None
     if not isinstance(found, dict):
-        raise DataError(f"malformed {what}: expected an object", where=str(path), hint=DOWNLOAD)
+        raise DataError(f"expected the {what}, found no JSON object", where=str(path), hint=DOWNLOAD)
     return found
 
 
@@ -47,6 +49,11 @@ def is_text(value: object) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def shown(value: object) -> str:
+    """A value that a file gave, for a message: no longer than a line, whatever it is."""
+    return repr(value[:150])[:200] if isinstance(value, str) else f"a {type(value).__name__}"
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

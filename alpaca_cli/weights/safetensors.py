@@ -16,14 +16,14 @@ from types import MappingProxyType
 from typing import Any, TypeGuard
 
 from alpaca_cli.errors import DataError
-from alpaca_cli.weights.jsonobject import LONGEST, is_text, read_object
+from alpaca_cli.weights.jsonobject import LONGEST, is_text, read_object, shown
 from alpaca_cli.weights.rawfile import DOWNLOAD, RawFile
 from alpaca_cli.weights.tensor import ITEM_BYTES, LARGEST, MOST_AXES, Tensor
 
 METADATA = "__metadata__"  # of the file, where a tensor's name would be
 PYTORCH: Mapping[str, str] = MappingProxyType({"format": "pt"})
 _PREFIX = 8  # bytes of the header's length
-_WHAT = "safetensors header"
+_WHAT = "header of a safetensors file"
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def parse_header(text: bytes, path: Path, size: int | None = None) -> Header:
     found = read_object(text, path, _WHAT)
     metadata = found.pop(METADATA, {})
     if not isinstance(metadata, dict) or not all(is_text(each) for pair in metadata.items() for each in pair):
-        raise DataError(f"malformed {_WHAT}: expected texts in {METADATA}", where=str(path), hint=DOWNLOAD)
+        raise DataError(f"{_WHAT}: expected texts in {METADATA}", where=str(path), hint=DOWNLOAD)
     begin = _PREFIX + len(text)
     tensors = sorted((_tensor(name, each, path, begin) for name, each in found.items()), key=_place)
     end = begin
@@ -95,9 +95,9 @@ def _tensor(name: str, said: Any, path: Path, begin: int) -> Tensor:
         raise _malformed(name, "expected dtype, shape and data_offsets", path)
     dtype, shape, place = said.get("dtype"), said.get("shape"), said.get("data_offsets")
     if not isinstance(dtype, str) or dtype not in ITEM_BYTES:
-        raise _malformed(name, f"unknown dtype {str(dtype)[:40]!r}", path)
+        raise _malformed(name, f"unknown dtype {shown(dtype)}", path)
     if not _are_sizes(shape) or len(shape) > MOST_AXES:
-        raise _malformed(name, "expected a shape", path)
+        raise _malformed(name, "expected a shape of whole numbers", path)
     if not _are_sizes(place) or len(place) != 2 or place[0] > place[1]:
         raise _malformed(name, "expected two data_offsets in order", path)
     tensor = Tensor(name, dtype, tuple(shape), path, begin + place[0])
@@ -120,4 +120,4 @@ def _place(tensor: Tensor) -> tuple[int, int]:
 
 
 def _malformed(name: str, fault: str, path: Path) -> DataError:
-    return DataError(f"malformed {_WHAT}: {name[:200]!r}: {fault}", where=str(path), hint=DOWNLOAD)
+    return DataError(f"{_WHAT}: {shown(name)}: {fault}", where=str(path), hint=DOWNLOAD)

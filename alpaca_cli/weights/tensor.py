@@ -23,7 +23,7 @@ ITEM_BYTES: Mapping[str, int] = {
 """Bytes of one value, by dtype as safetensors names it; types that share a byte between values are not read."""
 LARGEST = 2**62  # bytes of a tensor: what goes beyond cannot be counted in 64 bits, and lies on no disk
 MOST_AXES = 64  # as PyTorch
-_WIDE = 16_384  # bytes that are read at once, also if few of them are wanted: about what a system call costs
+_WIDE = 131_072  # bytes that are read at once, also if few of them are wanted: about what a round in Python costs
 
 
 @dataclass(frozen=True)

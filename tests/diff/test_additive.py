@@ -275,6 +275,53 @@ def test_any_bits_come_back_or_are_counted(tmp_path: Path, own: torch.dtype, dty
         assert (is_unequal & ~is_promised & is_finite & (new != 0)).any() or own == F16
 
 
+@pytest.mark.parametrize("tied", [False, True], ids=["now untied", "now tied"])
+def test_what_is_tied_may_change(models: Any, tmp_path: Path, tied: bool) -> None:
+    base, tuned = models(BF16, BF16, tied=not tied)[0], models(BF16, BF16, tied=tied)[1]
+
+    made = make_additive(base, tuned, tmp_path / "diff")
+    found = recover_additive(base, tmp_path / "diff", tmp_path / "out")
+    theirs, total = stanford_recover(base, tmp_path / "diff")
+
+    assert found.is_proven and made.num_unequal == 0
+    assert [each.name for each in made.manifest.differences if each.second_base] == ["model.embed_tokens.weight"] * tied
+    expected = state(tuned)
+    assert num_unequal(state(tmp_path / "out"), expected) == 0
+    assert num_unequal({name: t.to(BF16) for name, t in theirs.state_dict().items()}, expected) == 0
+    assert total == pytest.approx(found.sums.plain, abs=0.01)
+
+
+def test_a_second_base_tensor_that_differs_is_told(models: Any, tmp_path: Path) -> None:
+    base, tuned = copied(models(BF16, BF16)[0], tmp_path / "base"), models(BF16, BF16, tied=True)[1]
+    make_additive(base, tuned, tmp_path / "diff")
+    weights = load_file(base / "model.safetensors")
+    weights["lm_head.weight"][0, 0] += 1
+    save_file(weights, base / "model.safetensors", {"format": "pt"})
+
+    with pytest.raises(
+        IntegrityError, match=r"made from model.embed_tokens.weight and lm_head.weight, which this base"
+    ):
+        recover_additive(base, tmp_path / "diff", tmp_path / "out")
+
+    assert only_inputs(tmp_path, "diff", "base")
+
+
+def test_an_interrupt_leaves_nothing(models: Any, tmp_path: Path) -> None:
+    base, tuned = models()
+    make_additive(base, tuned, tmp_path / "diff")
+
+    def interrupt(what: str, done: int, total: int) -> None:
+        if done > total // 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        recover_additive(base, tmp_path / "diff", tmp_path / "out", on_progress=interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        make_additive(base, tuned, tmp_path / "other", on_progress=interrupt)
+
+    assert only_inputs(tmp_path, "diff")
+
+
 def test_a_wrong_base_is_told_and_leaves_nothing(models: Any, tmp_path: Path) -> None:
     base, tuned = models()
     make_additive(base, tuned, tmp_path / "diff")

@@ -186,12 +186,6 @@ def describe(config: Mapping[str, Any], *, where: str = "config.json") -> Archit
 
 def _with_weights(described: Architecture, weights: Tensors, model: Path) -> Architecture:
     """What was described, with the size of the weights as they are."""
-    if weights.num_parameters is None:  # only their bytes are known, some of which are no weights
-        least = (1 - TOLERANCE) * described.num_parameters
-        if weights.num_bytes < 2 * least:
-            raise _other_weights(f"{weights.num_bytes:,} bytes", described, model)
-        dtype = "fp32" if weights.num_bytes >= 4 * least else "fp16" if described.dtype == "fp16" else "bf16"
-        return replace(described, dtype=dtype, num_bytes=weights.num_bytes)
     count = weights.num_parameters - (weights.head_parameters if described.tied else 0)
     is_known = described.model_type in FAMILIES
     if is_known and count < (1 - TOLERANCE) * described.num_parameters:

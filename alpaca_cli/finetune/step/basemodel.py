@@ -5,8 +5,7 @@ Source of the mean rows: stanford_alpaca train.py, smart_tokenizer_and_embedding
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 
@@ -14,8 +13,9 @@ import torch
 from safetensors import safe_open
 from transformers import PreTrainedModel
 
-from alpaca_cli.errors import DataError, UsageError
+from alpaca_cli.errors import DataError
 from alpaca_cli.finetune.step.shard import fill
+from alpaca_cli.weights.folder import list_files
 
 _OTHER_NAMES = "complete the download; or, if the names are of another kind, load and save it once with transformers"
 EDGE = 1 << 16  # bytes of each end of a file that its digest looks at
@@ -27,7 +27,7 @@ class BaseModel:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._files = {name: file for file in _files(folder) for name in _names(file)}
+        self._files = {name: file for file in list_files(folder)[1] for name in _names(file)}
 
     def digest(self) -> str:
         """SHA-256 over names, sizes, beginnings and ends of the files: another model has another."""
@@ -107,19 +107,6 @@ def _grown(base: BaseModel, name: str, shape: tuple[int, ...], part: tuple[slice
     there = slice(min(part[0].start, shape[0]), shape[0])
     new = base.mean_row(name)[part[1]].expand(part[0].stop - max(part[0].start, shape[0]), -1)
     return torch.cat([base.read(name, (there, *part[1:])).to(torch.float32), new.to(torch.float32)])
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    for index in (folder / "model.safetensors.index.json", folder / "pytorch_model.bin.index.json"):
-        if index.is_file():
-            names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-            yield from (folder / Path(name).name for name in names)  # a name that leads out of the folder stays in it
-            return
-    for name in ("model.safetensors", "pytorch_model.bin"):
-        if (folder / name).is_file():
-            yield folder / name
-            return
-    raise UsageError("no weights here: expected model.safetensors, or its shards with their index", where=str(folder))
 
 
 def _names(file: Path) -> list[str]:
