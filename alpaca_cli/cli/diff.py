@@ -64,6 +64,7 @@ def make(
     from alpaca_cli.diff.make import make_exact
     from alpaca_cli.diff.otherfiles import find_others
     from alpaca_cli.diff.summary import read_summary
+    from alpaca_cli.weights.folder import read_folder
 
     _choose("--kind", kind, options.DIFF_KINDS)
     _choose("--dtype", dtype, options.DIFF_DTYPES)
@@ -97,7 +98,11 @@ def make(
     summary = read_summary(out)
     diff_view.say_made(summary, base, meter.seconds, rows)
     if json:
-        told |= {"left_out": find_others(tuned)[1], "notes": notes.told, "seconds": round(meter.seconds, 3)}
+        told |= {
+            "left_out": find_others(read_folder(tuned, "tuned model"))[1],
+            "notes": notes.told,
+            "seconds": round(meter.seconds, 3),
+        }
         screen.emit_json({"out": str(out), **diff_view.facts_json(summary), **told})
     else:
         screen.emit(str(out))

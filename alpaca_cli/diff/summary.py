@@ -132,7 +132,7 @@ def read_summary(path: Path) -> Summary:
     return _summary(
         path, kind, [Piece(each.name, "unknown", each.num_values, None, None, each.num_bytes) for each in tensors],
         made_by=None, digest=None, base_name=None, base_bytes=None, tuned_name=None,
-        num_files=len(weights.files), other_files=tuple(find_others(path)[0]), new_rows={},
+        num_files=len(weights.files), other_files=tuple(find_others(weights)[0]), new_rows={},
     )  # fmt: skip
 
 
