@@ -35,6 +35,9 @@ MODEL_FILES = "model"
 FORMAT = "alpaca-diff"
 VERSION = 1
 LONGEST = 1 << 27  # bytes of a manifest: that of a model of 100,000 tensors has some 60 million
+MOST_TENSORS = 80_000
+"""That surely fit into a manifest which `read_manifest` takes."""
+LONGEST_NAME = 1_000
 MOST_FILES = 10_000  # of each kind
 _START = 4096  # bytes in which a manifest, however damaged, says what it is
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf", ".ckpt", ".h5", ".msgpack", ".onnx", ".ot")
@@ -45,7 +48,7 @@ Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Size = Annotated[int, Field(ge=0, le=2**62)]
 Shape = Annotated[tuple[Size, ...], Field(max_length=64)]
 Text = Annotated[str, Field(max_length=1000)]
-Name = Annotated[str, Field(min_length=1, max_length=1000)]
+Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)]
 
 
 class _Part(BaseModel):
