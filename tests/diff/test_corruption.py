@@ -260,7 +260,7 @@ BASE_SHARD = "model-00001-of-00002.safetensors"
 CASES: dict[str, tuple[Damage, int, str, str]] = {
     "manifest missing": (
         _removed(f"diff/{MANIFEST}"), 2, f"diff: the manifest of this diff, {MANIFEST}, is missing",
-        "download it beside the shards",
+        AGAIN,
     ),
     "manifest a pointer": (_put(f"diff/{MANIFEST}", POINTER), 3, "a Git LFS pointer, not the weights themselves", LFS),
     "manifest a page": (_put(f"diff/{MANIFEST}", PAGE), 3, "a web page, not weights", AGAIN),

@@ -591,7 +591,9 @@ def test_make_keeps_no_file_that_recover_would_refuse(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_manifest_of_as_many_tensors_as_make_takes_is_read(tmp_path: Path) -> None:
     """As a large mixture of experts has; of its names and digests only the length counts here."""
-    names = [f"model.layers.{number // 800}.mlp.experts.{number % 800}.down_proj.weight" for number in range(MOST_TENSORS)]
+    names = [
+        f"model.layers.{number // 800}.mlp.experts.{number % 800}.down_proj.weight" for number in range(MOST_TENSORS)
+    ]
     digest = "0123456789abcdef" * 4
     base = [BaseTensor(name=name, dtype="BF16", shape=(4, 4), sha256=digest) for name in names]
     tensors = [
