@@ -34,9 +34,9 @@ MODEL_FILES = "model"
 """The folder, in that of an exact diff, of the tuned model's files that are no weights."""
 FORMAT = "alpaca-diff"
 VERSION = 1
-LONGEST = 1 << 27  # bytes of a manifest: that of a model of 100,000 tensors has some 60 million
-MOST_TENSORS = 80_000
-"""That surely fit into a manifest which `read_manifest` takes."""
+LONGEST = 1 << 27  # bytes of a manifest, which has some 640 a tensor
+MOST_TENSORS = 70_000
+"""That fit into a manifest which `read_manifest` takes, with names and shapes as they are usual."""
 LONGEST_NAME = 1_000
 MOST_FILES = 10_000  # of each kind
 _START = 4096  # bytes in which a manifest, however damaged, says what it is
