@@ -327,11 +327,12 @@ def test_the_flags_are_these(alpaca: Alpaca, command: str, flags: list[str]) -> 
 
 def test_the_examples_of_the_help_are_command_lines(alpaca: Alpaca, made: None) -> None:
     """With the names put in that exist here."""
-    names = {"llama-7b": "base", "runs/7b/model": "tuned", "alpaca-7b-diff": "new", "alpaca-7b": "back"}
+    names = {"make": {"llama-7b": "base", "alpaca-7b": "tuned", "my-diff": "new"}}
+    later = {"llama-7b": "base", "alpaca-7b": "back", "my-diff": "new"}
     for command in ("make", "recover", "verify", "show"):
-        text = " ".join(alpaca("diff", command, "--help").out.partition("Example: alpaca ")[2].split())
-        words = text.partition(" Arguments:")[0].partition(" Options:")[0].split()
-        run = alpaca(*(names.get(word, word) for word in words))
+        (line,) = [line for line in alpaca("diff", command, "--help").out.splitlines() if "Example: alpaca " in line]
+        words = shlex.split(line.partition("Example: alpaca ")[2])
+        run = alpaca(*(names.get(command, later).get(word, word) for word in words))
         assert run.code == 0, (words, run.err)
     assert is_tuned("back")
 
