@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -62,15 +63,23 @@ def as_torch(tensor: tuple[str, np.ndarray]) -> torch.Tensor:
     return raw.view(TORCH[dtype]).reshape(values.shape)
 
 
-def safetensors_bytes(weights: Weights, metadata: Mapping[str, str] | None = None, padding: int = 0) -> bytes:
-    """A file of weights, its tensors in this order."""
+def safetensors_head(
+    tensors: Mapping[str, tuple[str, tuple[int, ...]]], metadata: Mapping[str, str] | None = None, padding: int = 0
+) -> bytes:
+    """The beginning of a file of weights in which tensors of these types and shapes follow one another."""
     header: dict[str, Any] = {} if metadata is None else {"__metadata__": dict(metadata)}
     end = 0
-    for name, (dtype, values) in weights.items():
-        begin, end = end, end + values.nbytes
-        header[name] = {"dtype": dtype, "shape": list(values.shape), "data_offsets": [begin, end]}
+    for name, (dtype, shape) in tensors.items():
+        begin, end = end, end + prod(shape) * BYTES[dtype]
+        header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [begin, end]}
     text = json.dumps(header).encode() + b" " * padding
-    return len(text).to_bytes(8, "little") + text + b"".join(values.tobytes() for _, values in weights.values())
+    return len(text).to_bytes(8, "little") + text
+
+
+def safetensors_bytes(weights: Weights, metadata: Mapping[str, str] | None = None, padding: int = 0) -> bytes:
+    """A file of weights, its tensors in this order."""
+    head = safetensors_head({name: (dtype, each.shape) for name, (dtype, each) in weights.items()}, metadata, padding)
+    return head + b"".join(values.tobytes() for _, values in weights.values())
 
 
 def write_model(

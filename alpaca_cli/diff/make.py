@@ -21,8 +21,10 @@ from alpaca_cli.diff.crew import Progress, each_of, num_workers
 from alpaca_cli.diff.folders import new_folder, refuse_entangled, refuse_full
 from alpaca_cli.diff.inorder import InOrder
 from alpaca_cli.diff.manifest import (
+    LONGEST_NAME,
     MANIFEST,
     MODEL_FILES,
+    MOST_TENSORS,
     BaseTensor,
     Manifest,
     Model,
@@ -81,6 +83,7 @@ def make_exact(
     refuse_full(out)
     base_weights, tuned_weights = read_folder(base, "base"), read_folder(tuned, "tuned model")
     paired = pairs(tuned_weights, base_weights)
+    _refuse_unwritable(paired)
     if not allow_whole:
         _refuse_whole(paired, base, tuned)
     kept, left_out = find_others(tuned_weights)
@@ -225,6 +228,19 @@ def _is_same(one: Tensor, other: Tensor) -> bool:
             if not np.array_equal(left.read(block.num_values, one.dtype), right.read(block.num_values, one.dtype)):
                 return False
     return True
+
+
+def _refuse_unwritable(paired: Sequence[Pair]) -> None:
+    """Raises UsageError about what no manifest has room for."""
+    if len(paired) > MOST_TENSORS:
+        message = f"{len(paired):,} tensors: a diff has room for {MOST_TENSORS:,}"
+        raise UsageError(message, where=str(paired[0].tuned.path.parent))
+    for tensor in (each for pair in paired for each in (pair.tuned, pair.base) if each is not None):
+        if not 0 < len(tensor.name) <= LONGEST_NAME:
+            message = (
+                f"expected names of tensors of 1 to {LONGEST_NAME:,} characters, found one of {len(tensor.name):,}"
+            )
+            raise UsageError(message, where=str(tensor.path))
 
 
 def _refuse_whole(paired: Sequence[Pair], base: Path, tuned: Path) -> None:

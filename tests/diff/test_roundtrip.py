@@ -15,7 +15,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alpaca_cli.diff import blocks, codec
+from alpaca_cli.diff import blocks, codec, make
 from alpaca_cli.diff.make import Made, make_exact
 from alpaca_cli.diff.manifest import read_manifest
 from alpaca_cli.diff.recover import recover_exact
@@ -552,6 +552,30 @@ def test_other_files_come_back_and_what_is_left_out_is_told(tmp_path: Path) -> N
     assert expected.keys() >= kept.keys()
     names = "adapter_model.safetensors, notes.docx, optimizer.pt, q4.gguf, runs/, training_args.bin"
     assert notes == [f"not part of the model, left out: {names}"]
+
+
+def test_more_tensors_than_a_manifest_has_room_for_are_refused_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, after = mixed(np.random.default_rng(16))
+    base, tuned = write_model(tmp_path / "base", before), write_model(tmp_path / "tuned", after)
+    monkeypatch.setattr(make, "MOST_TENSORS", len(after) - 1)
+
+    with pytest.raises(UsageError, match="8 tensors: a diff has room for 7"):
+        make_exact(base, tuned, tmp_path / "diff")
+
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["base", "tuned"]
+
+
+@pytest.mark.parametrize("name", ["", "x" * 1_001])
+def test_names_that_a_manifest_cannot_hold_are_refused_first(name: str, tmp_path: Path) -> None:
+    weights = {name: patterns("U8", [1, 2]), "y": patterns("U8", [3])}
+    base, tuned = write_model(tmp_path / "base", weights), write_model(tmp_path / "tuned", weights)
+
+    with pytest.raises(UsageError, match=f"of 1 to 1,000 characters, found one of {len(name):,}"):
+        make_exact(base, tuned, tmp_path / "diff")
+
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["base", "tuned"]
 
 
 # a model that is one
