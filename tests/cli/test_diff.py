@@ -253,6 +253,23 @@ def test_show_tells_every_layer_and_kind(alpaca: Alpaca, made: None) -> None:
     assert (run.code, run.err) == (0, "")
 
 
+def test_a_long_model_is_folded_on_a_terminal_only(
+    alpaca: Alpaca, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_pair(tmp_path, num_layers=20)
+    alpaca("diff", "make", "--base", "base", "--tuned", "tuned", "--out", "diff")
+    whole = alpaca("diff", "show", "diff").out
+    monkeypatch.setattr(screen, "emits_to_terminal", lambda: True)
+    folded = alpaca("diff", "show", "diff").out
+
+    layers = [
+        [line[:11].strip() for line in text.splitlines() if line.startswith("layer ")] for text in (whole, folded)
+    ]
+    assert layers[0] == [f"layer {number}" for number in range(20)]
+    assert layers[1] == [f"layer {number}-{number + 1}" for number in range(0, 20, 2)]
+    assert all(len(line) <= 80 for line in folded.partition("\npart ")[2].splitlines())
+
+
 def test_show_of_an_additive_diff(alpaca: Alpaca, made: None) -> None:
     told = alpaca("diff", "show", "added", "--json").json
 
