@@ -253,6 +253,23 @@ def test_show_tells_every_layer_and_kind(alpaca: Alpaca, made: None) -> None:
     assert (run.code, run.err) == (0, "")
 
 
+def test_a_long_model_is_folded_on_a_terminal_only(
+    alpaca: Alpaca, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_pair(tmp_path, num_layers=20)
+    alpaca("diff", "make", "--base", "base", "--tuned", "tuned", "--out", "diff")
+    whole = alpaca("diff", "show", "diff").out
+    monkeypatch.setattr(screen, "emits_to_terminal", lambda: True)
+    folded = alpaca("diff", "show", "diff").out
+
+    layers = [
+        [line[:11].strip() for line in text.splitlines() if line.startswith("layer ")] for text in (whole, folded)
+    ]
+    assert layers[0] == [f"layer {number}" for number in range(20)]
+    assert layers[1] == [f"layer {number}-{number + 1}" for number in range(0, 20, 2)]
+    assert all(len(line) <= 80 for line in folded.partition("\npart ")[2].splitlines())
+
+
 def test_show_of_an_additive_diff(alpaca: Alpaca, made: None) -> None:
     told = alpaca("diff", "show", "added", "--json").json
 
@@ -327,11 +344,12 @@ def test_the_flags_are_these(alpaca: Alpaca, command: str, flags: list[str]) -> 
 
 def test_the_examples_of_the_help_are_command_lines(alpaca: Alpaca, made: None) -> None:
     """With the names put in that exist here."""
-    names = {"llama-7b": "base", "runs/7b/model": "tuned", "alpaca-7b-diff": "new", "alpaca-7b": "back"}
+    names = {"make": {"llama-7b": "base", "alpaca-7b": "tuned", "my-diff": "new"}}
+    later = {"llama-7b": "base", "alpaca-7b": "back", "my-diff": "new"}
     for command in ("make", "recover", "verify", "show"):
-        text = " ".join(alpaca("diff", command, "--help").out.partition("Example: alpaca ")[2].split())
-        words = text.partition(" Arguments:")[0].partition(" Options:")[0].split()
-        run = alpaca(*(names.get(word, word) for word in words))
+        (line,) = [line for line in alpaca("diff", command, "--help").out.splitlines() if "Example: alpaca " in line]
+        words = shlex.split(line.partition("Example: alpaca ")[2])
+        run = alpaca(*(names.get(command, later).get(word, word) for word in words))
         assert run.code == 0, (words, run.err)
     assert is_tuned("back")
 

@@ -70,13 +70,13 @@ def test_other_endings_are_refused(name: str) -> None:
 
 
 def test_names_are_text_and_no_formulas(tmp_path: Path) -> None:
-    for name, values in (("base", 0), ("$tuned_{", 1)):
+    for name, values in (("base", 0), ("$调_{", 1)):
         tensors = {f"model.layers.0.$x^{{.{kind}": np.full((2, 2), values, np.uint16) for kind in ("$a_", "b$")}
         write_model(tmp_path / name, {**tensors, "$": np.zeros(2, np.uint16)})
-    make_exact(tmp_path / "base", tmp_path / "$tuned_{", tmp_path / "diff")
+    make_exact(tmp_path / "base", tmp_path / "$调_{", tmp_path / "diff")
     draw(read_summary(tmp_path / "diff"), tmp_path / "diff.svg")
 
-    assert "$tuned_{" in (tmp_path / "diff.svg").read_text()
+    assert "$调_{" in (tmp_path / "diff.svg").read_text()
 
 
 def test_where_it_cannot_be_written(tmp_path: Path) -> None:

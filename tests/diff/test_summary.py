@@ -184,6 +184,11 @@ def test_what_is_none_or_damaged(tmp_path: Path) -> None:
         read_summary(tmp_path / "added")
 
 
+def test_a_folder_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"cannot read the folder of the diff: .*too long"):
+        read_summary(tmp_path / ("n" * 300))
+
+
 def test_a_tensor_that_an_additive_diff_lacks(tmp_path: Path) -> None:
     base, tuned = make_pair(tmp_path)
     make_additive(base, tuned, tmp_path / "diff")
