@@ -58,12 +58,13 @@ def make(
 
     Out comes a folder to publish: an exact diff, from which whoever has the very same base gets the model bit for bit.
 
-    Example: alpaca diff make --base llama-7b --tuned runs/7b/model --out alpaca-7b-diff
+    Example: alpaca diff make --base llama-7b --tuned alpaca-7b --out my-diff
     """
     from alpaca_cli.diff.additive import make_additive
     from alpaca_cli.diff.make import make_exact
     from alpaca_cli.diff.otherfiles import find_others
     from alpaca_cli.diff.summary import read_summary
+    from alpaca_cli.weights.folder import read_folder
 
     _choose("--kind", kind, options.DIFF_KINDS)
     _choose("--dtype", dtype, options.DIFF_DTYPES)
@@ -97,7 +98,11 @@ def make(
     summary = read_summary(out)
     diff_view.say_made(summary, base, meter.seconds, rows)
     if json:
-        told |= {"left_out": find_others(tuned)[1], "notes": notes.told, "seconds": round(meter.seconds, 3)}
+        told |= {
+            "left_out": find_others(read_folder(tuned, "tuned model"))[1],
+            "notes": notes.told,
+            "seconds": round(meter.seconds, 3),
+        }
         screen.emit_json({"out": str(out), **diff_view.facts_json(summary), **told})
     else:
         screen.emit(str(out))
@@ -142,10 +147,10 @@ def recover(
 ) -> None:
     """Give the tuned model back.
 
-    Base, diff and result are proved by their checksums; nothing else ever gets the name of --out.  After a stop the
-    same command goes on.
+    From what `alpaca diff make` wrote, or from an additive diff of others.  Base, diff and result are proved by the
+    checksums of the former; what fails never gets the name of --out.  After a stop the same command goes on.
 
-    Example: alpaca diff recover --base llama-7b --diff alpaca-7b-diff --out alpaca-7b
+    Example: alpaca diff recover --base llama-7b --diff my-diff --out alpaca-7b
     """
     from alpaca_cli.diff.additive import recover_additive
     from alpaca_cli.diff.kind import find_kind
@@ -207,7 +212,7 @@ def verify(
     With a base, also that the tuned model comes out of both; with a tuned model, also that it is this one.  Nothing is
     written.
 
-    Example: alpaca diff verify alpaca-7b-diff --base llama-7b
+    Example: alpaca diff verify my-diff --base llama-7b
     """
     from alpaca_cli.diff.kind import find_kind
     from alpaca_cli.diff.verify import verify_additive, verify_exact
@@ -245,7 +250,7 @@ def show(
 
     From the diff alone: neither base nor tuned model is needed, and no weight is read.
 
-    Example: alpaca diff show alpaca-7b-diff --figure changed.png
+    Example: alpaca diff show my-diff --figure changed.png
     """
     from alpaca_cli.diff.summary import read_summary
 

@@ -272,12 +272,12 @@ def _facts(summary: Summary) -> dict[str, str]:
 
 def _table(heading: str, groups: Sequence[Group]) -> list[str]:
     width = max(len(heading), *(len(group.name) for group in groups))
-    lines = [f"{heading:{width}}{'parameters':>18}{'changed':>10}{'diff':>12}{'of tuned':>10}{'bits a value':>14}"]
+    lines = [f"{heading:{width}}{'parameters':>15}{'changed':>9}{'diff':>11}{'of tuned':>10}{'bits/value':>11}"]
     for group in groups:
         bits = "-" if group.bits is None else f"{group.bits:.2f}"
         lines.append(
-            f"{group.name:{width}}{group.num_values:>18,}{percent(group.changed_share):>10}"
-            f"{screen.size(group.diff_bytes):>12}{percent(group.size_share):>10}{bits:>14}"
+            f"{group.name:{width}}{group.num_values:>15,}{percent(group.changed_share):>9}"
+            f"{screen.size(group.diff_bytes):>11}{percent(group.size_share):>10}{bits:>11}"
         )
     return lines
 

@@ -11,12 +11,13 @@ from typing import Annotated
 
 import typer
 
-from alpaca_cli.cli import dedup, finetune, format, generate, options, screen
+from alpaca_cli.cli import dedup, diff, diff_view, finetune, format, generate, options, screen
 from alpaca_cli.errors import UsageError
 
 KINDS = {"message_topic": "subject of a message", "iso_date": "date as YYYY-MM-DD"}
 """What a model of a million random weights learns within a minute (the one), or with luck begins to (the other)."""
 NUM_ASKED = 60
+DIFF = "diff"
 
 
 def quickstart(
@@ -71,6 +72,7 @@ def quickstart(
         screen.say(f"  {key + ':':13}" + shown[key].replace("\n", "\n" + " " * 15))
     if with_finetune:
         lies |= _finetune(folder, 10 * num, force=force)
+        lies |= _diff(folder, force=force)
 
     screen.say(f"\n{screen.paint(f'Done in {screen.duration(time.monotonic() - began)}.', 'bold')}  What you have:")
     for path, what in lies.items():
@@ -86,6 +88,8 @@ def quickstart(
     )
     screen.say("  what a run does:            alpaca recipes show generate")
     screen.say("  what a fine-tuning takes:   alpaca finetune 7b_fsdp --model DIR --data FILE --plan")
+    if with_finetune:
+        screen.say(f"  what it changed:            {diff_view.command('show', folder / DIFF)}")
 
 
 def _finetune(folder: Path, num: int, *, force: bool) -> dict[Path, str]:
@@ -138,6 +142,34 @@ def _finetune(folder: Path, num: int, *, force: bool) -> dict[Path, str]:
         ((_, constant),) = Counter(example.output for example in examples).most_common(1)
         screen.say(f"  {KINDS[family]:24}{before:8}{after:8}{constant:34}")
     return lies
+
+
+def _diff(folder: Path, *, force: bool) -> dict[Path, str]:
+    """Publish what the fine-tuning changed, and get the model back from it; returns what lies where."""
+    import filecmp
+
+    from alpaca_cli.diff.manifest import MANIFEST
+    from alpaca_cli.diff.summary import read_summary
+
+    base, tuned, made, recovered = (folder / name for name in ("base", "tuned/model", DIFF, "recovered"))
+    for old, file in ((made, MANIFEST), (recovered, "config.json")):
+        if force and (old / file).exists():
+            shutil.rmtree(old)
+    _step(7, "write what the fine-tuning changed as a diff to publish, and get the model back from base and diff")
+    _shell("diff", "make", "--base", base, "--tuned", tuned, "--out", made)
+    diff.make(base, tuned, made)
+    _shell("diff", "recover", "--base", base, "--diff", made, "--out", recovered)
+    diff.recover(base, made, recovered)
+    names = [path.relative_to(tuned).as_posix() for path in tuned.rglob("*") if path.is_file()]
+    _, differing, missing = filecmp.cmpfiles(tuned, recovered, names, shallow=False)
+    if not differing and not missing:
+        screen.say(f"  All {len(names)} files of the model came back bit for bit: they were compared.")
+    total = read_summary(made).total
+    screen.say(
+        f"  The weights are {screen.size(total.tuned_bytes or 0)}, their diff {screen.size(total.diff_bytes)}"
+        f" ({diff_view.percent(total.size_share)}): from random weights, in large steps, nearly every number changed."
+    )
+    return {made: "what the fine-tuning changed", recovered: "the model again, from base and diff"}
 
 
 def _step(number: int, what: str) -> None:

@@ -31,10 +31,27 @@ def blocks(shape: tuple[int, ...], base_shape: tuple[int, ...] | None) -> Iterat
     >>> [tuple(block) for block in blocks((3, 700_000), (2, 700_000))]
     [(0, 700000, 700000, True), (700000, 1400000, 700000, True), (1400000, 2100000, 700000, False)]
     """
+    for begin, end, step, width, has_base in _parts(shape, base_shape):
+        for start in range(begin, end, step):
+            yield Block(start, min(start + step, end), width if width <= MAX_VALUES else 0, has_base)
+
+
+def num_blocks(shape: tuple[int, ...], base_shape: tuple[int, ...] | None) -> int:
+    """How many blocks a tensor has.
+
+    >>> num_blocks((3, 700_000), (2, 700_000))
+    3
+    """
+    return sum(len(range(begin, end, step)) for begin, end, step, _, _ in _parts(shape, base_shape))
+
+
+def _parts(
+    shape: tuple[int, ...], base_shape: tuple[int, ...] | None
+) -> tuple[tuple[int, int, int, int, bool], tuple[int, int, int, int, bool]]:
+    """What the base has too and what it lacks: begin, end, and values of a block and of a row."""
     width = prod(shape[1:])
     num_rows = shape[0] if shape else 1
     num_base = 0 if base_shape is None else num_rows if not shape else min(num_rows, base_shape[0])
     step = MAX_VALUES // width * width if 0 < width <= MAX_VALUES else MAX_VALUES
-    for begin, end, has_base in ((0, num_base * width, True), (num_base * width, num_rows * width, False)):
-        for start in range(begin, end, step):
-            yield Block(start, min(start + step, end), width if width <= MAX_VALUES else 0, has_base)
+    middle, end = num_base * width, num_rows * width
+    return (0, middle, step, width, True), (middle, end, step, width, False)

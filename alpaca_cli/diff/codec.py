@@ -63,8 +63,8 @@ class Codec:
             return [head, coded], num_changed
         return [bytes([STORED]), tuned.tobytes()], num_changed
 
-    def decode(self, coded: NDArray[np.uint8], base: NDArray[Any] | None, block: Block, tuned: NDArray[Any]) -> None:
-        """Fill `tuned` with the values of a block.  Raises Malformed."""
+    def decode(self, coded: NDArray[np.uint8], base: NDArray[Any] | None, block: Block, tuned: NDArray[Any]) -> bool:
+        """Fill `tuned` with the values of a block; whether they depend on each value of `base`.  Raises Malformed."""
         kind, rest = (int(coded[0]), coded[1:]) if len(coded) else (-1, coded)
         if kind == SAME and base is not None and not len(rest):
             tuned[:] = base
@@ -85,6 +85,7 @@ class Codec:
             rows[is_changed] = part.reshape(-1, block.width)
         else:
             raise Malformed
+        return kind != STORED
 
     def _decode(self, coded: NDArray[np.uint8], base: NDArray[Any] | None, tuned: NDArray[Any]) -> None:
         if not len(tuned) or not self._coder.decode(coded, base, self._exponent, tuned):

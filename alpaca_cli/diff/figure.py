@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,8 @@ def draw(summary: Summary, out: Path) -> None:
     if knows_changes:
         _draw_changes(figure, axes[0], summary)
     _draw_sizes(axes[-1], summary)
-    with write_atomically(out) as stream, rc_context({"svg.hashsalt": "alpaca"}):
+    with write_atomically(out) as stream, rc_context({"svg.hashsalt": "alpaca"}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")  # a name in letters that the font lacks
         figure.savefig(stream, format=ending, metadata=_WITHOUT_DATE[ending])
 
 

@@ -41,8 +41,9 @@ def refuse_full(path: Path) -> None:
         is_folder = path.is_dir()
         if is_folder and any(path.iterdir()):
             raise UsageError("the output folder is not empty", where=str(path), hint=hint)
-        if is_folder and (path.is_mount() or path.samefile(Path())):
-            what = "where a disk is mounted" if path.is_mount() else "the working folder"
+        is_mount = is_folder and path.resolve().is_mount()
+        if is_mount or (is_folder and path.samefile(Path())):
+            what = "where a disk is mounted" if is_mount else "the working folder"
             message = f"the output is {what}, which cannot be replaced"
             raise UsageError(message, where=str(path), hint="name a new folder in it")
         if path.exists() and not is_folder:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from alpaca_cli.data.files import reason
 from alpaca_cli.diff.manifest import MANIFEST, SHARD, read_manifest
 from alpaca_cli.errors import UsageError
 from alpaca_cli.weights.folder import list_files
@@ -18,9 +19,12 @@ def find_kind(diff: Path) -> Kind:
 
     Raises UsageError if it is none, and whatever `read_manifest` raises.
     """
-    if (diff / MANIFEST).exists():
-        return read_manifest(diff)[0].kind
-    if diff.is_dir() and next(diff.glob(f"*{SHARD}"), None):
-        raise UsageError(f"the manifest of this diff, {MANIFEST}, is missing", where=str(diff), hint=DOWNLOAD)
-    list_files(diff, "diff")
+    try:
+        if (diff / MANIFEST).exists():
+            return read_manifest(diff)[0].kind
+        if diff.is_dir() and next(diff.glob(f"*{SHARD}"), None):
+            raise UsageError(f"the manifest of this diff, {MANIFEST}, is missing", where=str(diff), hint=DOWNLOAD)
+        list_files(diff, "diff")
+    except OSError as error:
+        raise UsageError(f"cannot read the folder of the diff: {reason(error)}", where=str(diff)) from error
     return "additive"

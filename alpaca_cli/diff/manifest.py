@@ -12,13 +12,14 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from alpaca_cli.data.files import sha256
+from alpaca_cli.diff.blocks import num_blocks
 from alpaca_cli.errors import DataError, IntegrityError, UsageError
 from alpaca_cli.weights.folder import refuse_leading_out
 from alpaca_cli.weights.jsonobject import read_object
@@ -30,15 +31,19 @@ MANIFEST = "alpaca_diff.json"
 SHARD = ".alpacadiff"
 """How the names of a diff's own files end."""
 SHARD_HEAD = 16  # bytes before what is stored in one
+LEAST_BLOCK = 5  # bytes
 MODEL_FILES = "model"
 """The folder, in that of an exact diff, of the tuned model's files that are no weights."""
 FORMAT = "alpaca-diff"
 VERSION = 1
-LONGEST = 1 << 27  # bytes of a manifest, which has some 640 a tensor
-MOST_TENSORS = 70_000
-"""That fit into a manifest which `read_manifest` takes, with names and shapes as they are usual."""
+LONGEST = 1 << 27  # bytes of a manifest: that of a model of 100,000 tensors has some 70 million
+PART = 16  # bytes that a part of the longest may have on average: 170,000 tensors, of 47 parts
+MOST_TENSORS = 100_000
+"""That surely fit into a manifest which `read_manifest` takes, if their names have 100 bytes."""
 LONGEST_NAME = 1_000
 MOST_FILES = 10_000  # of each kind
+MOST_TEXT = 1 << 24  # bytes
+_QUOTE = re.compile(rb'(?<!\\)"')  # that no backslash precedes
 _START = 4096  # bytes in which a manifest, however damaged, says what it is
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf", ".ckpt", ".h5", ".msgpack", ".onnx", ".ot")
 _DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
@@ -46,13 +51,16 @@ _FIRST_LINE = re.compile(rb'\{"digest": "([0-9a-f]{64})",\n')
 
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Size = Annotated[int, Field(ge=0, le=2**62)]
-Shape = Annotated[tuple[Size, ...], Field(max_length=64)]
+Shape = Annotated[tuple[Size, ...], Field(max_length=64, strict=False)]
 Text = Annotated[str, Field(max_length=1000)]
 Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)]
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+_Kind = TypeVar("_Kind", bound=_Part)
 
 
 class BaseTensor(_Part):
@@ -141,7 +149,7 @@ class Manifest(_Part):
     """All that is known of a diff."""
 
     format: Literal["alpaca-diff"]
-    version: Literal[1]
+    version: Annotated[int, Field(ge=VERSION, le=VERSION)]
     kind: Literal["exact", "additive"]
     made_by: Text
     base: Model
@@ -157,6 +165,11 @@ class Manifest(_Part):
         """Each file of weights with its header, as if it lay in `folder`."""
         for file in self.weights:
             yield file, parse_header(file.header.encode("utf-8"), folder / file.name)
+
+
+_LISTS: Mapping[str, type[_Part]] = {
+    "weights": WeightFile, "files": OtherFile, "shards": Shard, "tensors": TunedTensor, "differences": Difference,
+}  # fmt: skip
 
 
 def written(manifest: Manifest) -> bytes:
@@ -198,7 +211,7 @@ def read_manifest(folder: Path) -> tuple[Manifest, str]:
     found = _FIRST_LINE.match(raw)
     if found is None or sha256(raw[found.end() :]) != found[1].decode("ascii"):
         raise _changed(raw, path)
-    return _checked(raw, found.end(), path), found[1].decode("ascii")
+    return _checked(raw, path), found[1].decode("ascii")
 
 
 def read_exact(folder: Path) -> tuple[Manifest, str]:
@@ -224,25 +237,34 @@ def _changed(raw: bytes, path: Path) -> IntegrityError:
     return IntegrityError("this manifest is not as it was written", where=str(path), hint=DOWNLOAD)
 
 
-def _checked(raw: bytes, begin: int, path: Path) -> Manifest:
-    """What a manifest says from `begin` on, the digest left out."""
-    rest = b"{" + raw[begin:]
-    content = read_object(rest, path, "manifest of a diff", longest=LONGEST)  # refuses names that are there twice
+def _checked(raw: bytes, path: Path) -> Manifest:
+    for at in range(0, len(raw), MOST_TEXT):  # a letter of a text may take four times its byte
+        if not _QUOTE.search(raw, at, at + MOST_TEXT):
+            raise _malformed(f"more than {MOST_TEXT:,} bytes in which no text ends", path)
+    content = read_object(raw, path, "manifest of a diff", longest=LONGEST, part=PART)
+    content.pop("digest")
     said = content.get("format"), content.get("version")
-    del content
     if said[0] == FORMAT and type(said[1]) is int and said[1] > VERSION:
         message = f"a diff of format version {said[1]}; this alpaca reads version {VERSION}"
         raise UsageError(message, where=str(path), hint="install a newer alpaca")
-    try:
-        manifest = Manifest.model_validate_json(rest)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(each) for each in first["loc"])[:200]
-        raise _malformed(f"{place or 'its text'}: {first['msg'][:200].lower()}", path) from None
+    for name, kind in _LISTS.items():
+        if isinstance(content.get(name), list):
+            content[name] = tuple(_valid(kind, each, (name, at), path) for at, each in enumerate(content[name]))
+    manifest = _valid(Manifest, content, (), path)
     _check_names(manifest, path)
     _check_tensors(manifest, path)
     _check_places(manifest, path)
     return manifest
+
+
+def _valid(kind: type[_Kind], said: object, place: tuple[str | int, ...], path: Path) -> _Kind:
+    """What was said as what it should be.  One entry at a time: of a million wrong ones the first is enough."""
+    try:
+        return kind.model_validate(said)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, (*place, *first["loc"])))[:200]
+        raise _malformed(f"{where}: {first['msg'][:200].lower()}", path) from None
 
 
 def _malformed(fault: str, path: Path) -> DataError:
@@ -308,6 +330,9 @@ def _check_tensors(manifest: Manifest, path: Path) -> None:
         is_right &= tensor.num_changed <= here.num_values
         if base is not None:
             is_right &= base.dtype in ITEM_BYTES and is_told_from(tensor.dtype, tensor.shape, base.dtype, base.shape)
+        if is_right and tensor.diff is not None:  # each block has a length, a kind, and at most its values
+            least = LEAST_BLOCK * num_blocks(tensor.shape, None if base is None else base.shape)
+            is_right = least <= tensor.diff.num_bytes <= least + here.num_bytes
         if not is_right:
             raise _malformed(f"tensor {tensor.name[:200]!r} cannot be so", path)
     told_from: dict[str, BaseTensor] = {}

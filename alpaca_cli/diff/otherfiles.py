@@ -16,7 +16,7 @@ from alpaca_cli.errors import DataError, IntegrityError, UsageError
 from alpaca_cli.weights.folder import WeightFolder, refuse_leading_out
 from alpaca_cli.weights.rawfile import DOWNLOAD
 
-ENDINGS = {".json", ".txt", ".model", ".jinja", ".md", ".py", ".tiktoken", ".spm", ".vocab"}
+ENDINGS = {".json", ".txt", ".model", ".jinja", ".md", ".png", ".py", ".tiktoken", ".spm", ".vocab"}
 NAMES = {"LICENSE", "NOTICE"}
 TEMPLATES = "additional_chat_templates"
 """The one folder of a model folder that belongs to the model."""

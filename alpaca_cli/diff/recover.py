@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from alpaca_cli.diff.crew import Progress, each_of, num_workers
 from alpaca_cli.diff.decode import BaseDiffers, decode
+from alpaca_cli.diff.flusher import Flusher
 from alpaca_cli.diff.folders import new_folder, refuse_entangled, refuse_full, refuse_too_large
 from alpaca_cli.diff.manifest import MODEL_FILES, Manifest, TunedTensor, WeightFile, read_exact
 from alpaca_cli.diff.otherfiles import check_others, recover_others
 from alpaca_cli.diff.rightbase import find_base, refuse_base
 from alpaca_cli.diff.shardfile import check_shards
-from alpaca_cli.diff.tensorstream import TensorStream
+from alpaca_cli.diff.tensorstream import digest_of
 from alpaca_cli.errors import AlpacaError
 from alpaca_cli.weights.folder import read_folder
 from alpaca_cli.weights.safetensors import Header, read_header
@@ -60,8 +61,8 @@ def recover_exact(
     check_others(diff / MODEL_FILES, manifest.files)
     weights = read_folder(base, "base")
     found = find_base(manifest, weights)
-    with new_folder(out, f"recovering-{digest[:12]}", is_resumed=True) as folder:
-        files = [_File(folder, file, header) for file, header in manifest.headers(folder)]
+    with new_folder(out, f"recovering-{digest[:12]}", is_resumed=True) as folder, Flusher() as flusher:
+        files = [_File(folder, file, header, flusher) for file, header in manifest.headers(folder)]
         kept = {file.path for file in files if file.is_there(manifest, workers)}
         left = [file for file in files if file.path not in kept]
         if kept:
@@ -83,7 +84,7 @@ def recover_exact(
 class _File:
     """A file of weights that is being recovered: hidden under another name until all its tensors are proved."""
 
-    def __init__(self, folder: Path, file: WeightFile, header: Header) -> None:
+    def __init__(self, folder: Path, file: WeightFile, header: Header, flusher: Flusher) -> None:
         self.path = folder / file.name
         self.header = header
         self.num_bytes = _PREFIX + len(header.text) + sum(tensor.num_bytes for tensor in header.tensors)
@@ -91,6 +92,7 @@ class _File:
         self._descriptor = -1
         self._lock = threading.Lock()
         self._left = len(header.tensors)
+        self._flusher = flusher
 
     def is_there(self, manifest: Manifest, workers: int | None) -> bool:
         """Whether an earlier recovery finished it: it is read to know."""
@@ -99,8 +101,7 @@ class _File:
         digests = {tensor.name: tensor.sha256 for tensor in manifest.tensors}
 
         def is_right(tensor: Tensor) -> bool:
-            with TensorStream(tensor) as stream:
-                return stream.finish() == digests[tensor.name]
+            return digest_of(tensor) == digests[tensor.name]
 
         try:
             header = read_header(self.path)
@@ -119,6 +120,7 @@ class _File:
             head = len(self.header.text).to_bytes(_PREFIX, "little") + self.header.text
             _write_all(self._descriptor, memoryview(head), 0)
             os.ftruncate(self._descriptor, self.num_bytes)
+            self._flusher.add(self._hidden)
 
     def put(self, offset: int, values: NDArray[Any]) -> None:
         """Write what begins at `offset` of the file."""
@@ -135,6 +137,7 @@ class _File:
     def close(self) -> None:
         """Let go of it, finished or not."""
         if self._descriptor >= 0:
+            self._flusher.remove(self._hidden)
             os.close(self._descriptor)
             self._descriptor = -1
 

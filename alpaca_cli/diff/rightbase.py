@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 from alpaca_cli.diff.crew import each_of
 from alpaca_cli.diff.manifest import BaseTensor, Manifest
 from alpaca_cli.diff.pairs import is_embedding, same_names
-from alpaca_cli.diff.tensorstream import TensorStream
+from alpaca_cli.diff.tensorstream import digest_of
 from alpaca_cli.errors import IntegrityError
 from alpaca_cli.weights.folder import ROTARY, WeightFolder
 from alpaca_cli.weights.tensor import Tensor
@@ -55,18 +54,11 @@ def refuse_base(manifest: Manifest, base: WeightFolder, found: Mapping[str, Tens
     expected = told_from(manifest)
 
     def is_right(each: BaseTensor) -> bool:
-        return _digest(found[each.name]) == each.sha256
+        return digest_of(found[each.name]) == each.sha256
 
     rights = each_of(expected, is_right, workers, lambda: None)
     wrong = [Wrong(each, found[each.name]) for each, right in zip(expected, rights, strict=True) if not right]
     return _error(manifest, base, wrong)
-
-
-def _digest(tensor: Tensor) -> str:
-    if tensor.num_bytes == 0:
-        return hashlib.sha256().hexdigest()
-    with TensorStream(tensor) as stream:
-        return stream.finish()
 
 
 def _error(manifest: Manifest, base: WeightFolder, wrong: Sequence[Wrong]) -> IntegrityError:

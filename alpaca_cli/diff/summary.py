@@ -123,16 +123,16 @@ class Summary:
 
 def read_summary(path: Path) -> Summary:
     """The summary of the diff in `path`.  Raises UsageError, DataError or IntegrityError if it is none, or damaged."""
-    if (path / MANIFEST).exists():
-        manifest, digest = read_manifest(path)
-        return summary_of(path, manifest, digest, None if manifest.kind == "exact" else read_folder(path, "diff"))
     kind = find_kind(path)
-    weights = read_folder(path, "diff")
+    weights = None if kind == "exact" else read_folder(path, "diff")
+    if weights is None or (path / MANIFEST).exists():
+        manifest, digest = read_manifest(path)
+        return summary_of(path, manifest, digest, weights)
     tensors = [each for each in weights.tensors.values() if not ROTARY.search(each.name)]
     return _summary(
         path, kind, [Piece(each.name, "unknown", each.num_values, None, None, each.num_bytes) for each in tensors],
         made_by=None, digest=None, base_name=None, base_bytes=None, tuned_name=None,
-        num_files=len(weights.files), other_files=tuple(find_others(path)[0]), new_rows={},
+        num_files=len(weights.files), other_files=tuple(find_others(weights)[0]), new_rows={},
     )  # fmt: skip
 
 

@@ -15,16 +15,23 @@ from alpaca_cli.weights.tensor import ITEM_BYTES, Tensor, TensorReader
 _REST = 1 << 21  # bytes that are read at once where only their digest is wanted
 
 
+def digest_of(tensor: Tensor) -> str:
+    """The SHA-256 of a tensor's bytes in row order."""
+    with TensorStream(tensor) as stream:
+        return stream.finish()
+
+
 class TensorStream:
     """A context manager, for one thread."""
 
-    def __init__(self, tensor: Tensor) -> None:
+    def __init__(self, tensor: Tensor, *, is_hashed: bool = True) -> None:
+        """Without `is_hashed` there is no digest, which takes as long as to decode the values."""
         self.tensor = tensor
         self._reader = TensorReader(tensor)
         self._item = ITEM_BYTES[tensor.dtype]
         self._buffer = np.empty(0, np.uint8)
         self._at = 0
-        self._hash = hashlib.sha256()
+        self._hash = hashlib.sha256() if is_hashed else None
 
     def read(self, num_values: int, dtype: str) -> NDArray[Any]:
         """The bits of the next values, as they are in `dtype`, as unsigned numbers; good until the next call."""
@@ -34,7 +41,8 @@ class TensorStream:
         return raw.view(f"<u{self._item}")
 
     def finish(self) -> str:
-        """Reads what is left, and returns the digest of all."""
+        """Reads what is left, and returns the digest of all, which must be wanted."""
+        assert self._hash is not None
         while left := self.tensor.num_bytes - self._at:
             self._next(min(_REST, left))
         return self._hash.hexdigest()
@@ -45,7 +53,8 @@ class TensorStream:
         part = self._buffer[:length]
         self._reader.read_into(part, self._at)
         self._at += length
-        self._hash.update(part.data)
+        if self._hash is not None:
+            self._hash.update(part.data)
         return part
 
     def __enter__(self) -> TensorStream:

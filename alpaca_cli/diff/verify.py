@@ -14,7 +14,7 @@ from alpaca_cli.diff.manifest import MANIFEST, MODEL_FILES, Manifest, TunedTenso
 from alpaca_cli.diff.otherfiles import check_others
 from alpaca_cli.diff.rightbase import find_base, refuse_base, told_from
 from alpaca_cli.diff.shardfile import BlockReader, check_shards
-from alpaca_cli.diff.tensorstream import TensorStream
+from alpaca_cli.diff.tensorstream import digest_of
 from alpaca_cli.errors import IntegrityError, UsageError
 from alpaca_cli.weights.folder import WeightFolder, read_folder
 from alpaca_cli.weights.rawfile import DOWNLOAD
@@ -159,8 +159,7 @@ def _differing(
         here, (dtype, shape, sha256) = weights.tensors[name], expected[name]
         if (here.dtype, here.shape) != (dtype, shape):
             return False
-        with TensorStream(here) as stream:
-            digest = stream.finish()
+        digest = digest_of(here)
         progress.add(here.num_bytes)
         return digest == sha256
 

@@ -7,6 +7,7 @@ only the last name is told, so that a published card says nothing of the machine
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -158,9 +159,11 @@ def _licence(facts: Facts) -> str:
         "these weights too, and the terms of the data and of the model that wrote it may limit their use.\n"
     )
     if facts.model_type == "llama":
+        command = f"alpaca diff make --base {_word(_base(facts))} --tuned . --out ../{_word(facts.name)}-diff"
         text += (
             "\nThe weights of the first LLaMA models may not be passed on, neither changed nor unchanged. If the base "
-            "is one of them, publish only what changed, so that whoever has the base gets this model back from it.\n"
+            "is one of them, publish only what changed, so that whoever has the base gets this model back from it:\n\n"
+            f"```sh\n{command}\n```\n"
         )
     return text
 
@@ -178,6 +181,11 @@ def _base(facts: Facts) -> str:
 
 def _data(facts: Facts) -> str:
     return PurePath(facts.recipe.data.path or "").name
+
+
+def _word(name: str) -> str:
+    """A folder's name in a command line."""
+    return shlex.quote(" ".join(name.split()))
 
 
 def _fenced(text: str, language: str = "text") -> str:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import filecmp
 import json
 import re
 import shlex
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from alpaca_cli.cli import diff, quickstart
 from conftest import Outcome
+from small_models import make_pair
 
 Alpaca = Callable[..., Outcome]
 
@@ -24,7 +28,8 @@ def test_the_whole_way_makes_everything_it_names(alpaca: Alpaca) -> None:
     made = [Path(line) for line in run.out.splitlines()]
     rows = json.loads(Path("a b/run/alpaca_data.json").read_text())
     assert run.code == 0, run.err
-    assert made == [Path("a b", name) for name in ("run/alpaca_data.json", "new.json", "train.jsonl", "tuned/model")]
+    names = ("run/alpaca_data.json", "new.json", "train.jsonl", "tuned/model", "diff", "recovered")
+    assert made == [Path("a b", name) for name in names]
     assert all(path.exists() for path in made)
     assert len({row["instruction"] for row in rows}) == len(rows) == 20
     named = re.findall(r"^  (a b/\S+)  ", run.err.partition("What you have")[2], re.MULTILINE)
@@ -44,6 +49,40 @@ def test_the_whole_way_makes_everything_it_names(alpaca: Alpaca) -> None:
     counts = dict(re.findall(r"^  (subject of a message|date as YYYY-MM-DD) +([\d ]+)$", run.err, re.MULTILINE))
     assert [counts[kind].split()[0] for kind in counts] == ["0", "0"]
     assert [len(numbers.split()) for numbers in counts.values()] == [3, 3]
+
+    _, differing, missing = filecmp.cmpfiles(
+        "a b/tuned/model", "a b/recovered", [path.name for path in Path("a b/tuned/model").iterdir()], shallow=False
+    )
+    assert (differing, missing) == ([], [])
+    assert re.search(r"^  All \d+ files of the model came back bit for bit", run.err, re.MULTILINE)
+
+
+@pytest.mark.parametrize("is_spoilt", [False, True])
+def test_a_model_comes_back_bit_for_bit_only_if_it_does(
+    alpaca: Alpaca, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, is_spoilt: bool
+) -> None:
+    base, tuned = make_pair(Path("drawn"))
+    for path, name in ((base, "base"), (tuned, "tuned/model")):
+        shutil.copytree(path, Path("a b", name))
+    recover = diff.recover
+
+    def spoil(*words: Path) -> None:
+        recover(*words)
+        Path("a b/recovered/config.json").write_text("{}")
+
+    monkeypatch.setattr(diff, "recover", spoil if is_spoilt else recover)
+    lies = quickstart._diff(Path("a b"), force=False)
+    told = capsys.readouterr().err
+
+    assert all(path.is_dir() for path in lies)
+    assert ("All 3 files of the model came back bit for bit" in told) == (not is_spoilt)
+    assert re.search(r"^  The weights are \d\d\.\d kB, their diff \d\d\.\d kB \(\d\d\.\d%\)", told, re.MULTILINE)
+    commands = [line for line in told.splitlines() if line.startswith("$ alpaca ")]
+    assert len(commands) == 2
+    for line in commands:
+        words = [word.replace("a b/diff", "new").replace("a b/recovered", "back") for word in shlex.split(line)[2:]]
+        assert alpaca(*words).code == 0
+    assert quickstart._diff(Path("a b"), force=True) == lies
 
 
 def test_the_commands_that_it_shows_do_the_same_when_pasted(alpaca: Alpaca) -> None:

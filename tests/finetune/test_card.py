@@ -122,6 +122,8 @@ def test_what_may_be_published_of_llama_is_told(facts: Facts, model_type: str, i
 
     assert "Not stated: whoever publishes this model states it." in text
     assert ("publish only what changed" in text) == is_told
+    command = "```sh\nalpaca diff make --base llama-7b --tuned . --out ../alpaca-7b-diff\n```\n"
+    assert (command in text) == is_told
 
 
 def test_adapters_are_told(facts: Facts) -> None:
