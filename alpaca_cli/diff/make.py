@@ -237,9 +237,7 @@ def _refuse_unwritable(paired: Sequence[Pair]) -> None:
         raise UsageError(message, where=str(paired[0].tuned.path.parent))
     for tensor in (each for pair in paired for each in (pair.tuned, pair.base) if each is not None):
         if not 0 < len(tensor.name) <= LONGEST_NAME:
-            message = (
-                f"expected names of tensors of 1 to {LONGEST_NAME:,} characters, found one of {len(tensor.name):,}"
-            )
+            message = f"expected tensors with names of 1 to {LONGEST_NAME:,} characters, found {len(tensor.name):,}"
             raise UsageError(message, where=str(tensor.path))
 
 

@@ -36,9 +36,10 @@ MODEL_FILES = "model"
 """The folder, in that of an exact diff, of the tuned model's files that are no weights."""
 FORMAT = "alpaca-diff"
 VERSION = 1
-LONGEST = 100_000_000  # bytes of a manifest: that of a model of 100,000 tensors has some 70 million
-MOST_TENSORS = 80_000
-"""That surely fit into a manifest which `read_manifest` takes."""
+LONGEST = 1 << 27  # bytes of a manifest: that of a model of 100,000 tensors has some 70 million
+PART = 16  # bytes that a part of the longest may have on average: 170,000 tensors, of 47 parts
+MOST_TENSORS = 100_000
+"""That surely fit into a manifest which `read_manifest` takes, if their names have 100 bytes."""
 LONGEST_NAME = 1_000
 MOST_FILES = 10_000  # of each kind
 MOST_TEXT = 1 << 24  # bytes
@@ -240,7 +241,7 @@ def _checked(raw: bytes, path: Path) -> Manifest:
     for at in range(0, len(raw), MOST_TEXT):  # a letter of a text may take four times its byte
         if not _QUOTE.search(raw, at, at + MOST_TEXT):
             raise _malformed(f"more than {MOST_TEXT:,} bytes in which no text ends", path)
-    content = read_object(raw, path, "manifest of a diff", longest=LONGEST)
+    content = read_object(raw, path, "manifest of a diff", longest=LONGEST, part=PART)
     content.pop("digest")
     said = content.get("format"), content.get("version")
     if said[0] == FORMAT and type(said[1]) is int and said[1] > VERSION:

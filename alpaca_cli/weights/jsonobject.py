@@ -17,8 +17,8 @@ class _Twice(ValueError):
     """A name that an object has twice."""
 
 
-def read_object(text: bytes, path: Path, what: str, *, longest: int = LONGEST) -> dict[str, Any]:
-    """The object that `text` (of at most `longest` bytes) of the file `path` says.
+def read_object(text: bytes, path: Path, what: str, *, longest: int = LONGEST, part: int = PART) -> dict[str, Any]:
+    """The object that `text` (of at most `longest` bytes, a part for every `part` of these) of the file `path` says.
 
     Raises DataError that names it as `what`.
     """
@@ -26,8 +26,8 @@ def read_object(text: bytes, path: Path, what: str, *, longest: int = LONGEST) -
         message = f"{what} of {len(text):,} bytes or more: no model needs more than {longest:,}"
         raise DataError(message, where=str(path), hint=DOWNLOAD)
     parts = sum(map(text.count, (b",", b":", b"[", b"{")))
-    if parts > longest // PART:  # of a header: 75,000 tensors
-        message = f"{what} of {parts:,} parts: no model needs more than {longest // PART:,}"
+    if parts > longest // part:  # of a header: 75,000 tensors
+        message = f"{what} of {parts:,} parts: no model needs more than {longest // part:,}"
         raise DataError(message, where=str(path), hint=DOWNLOAD)
     try:
         found = json.loads(text.decode("utf-8"), object_pairs_hook=_once)

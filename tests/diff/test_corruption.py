@@ -258,7 +258,10 @@ WANTED = "the diff was made from 'base': get those weights, unchanged"
 PUBLISHED = "use the base as it was published, before tokens were added to it or taken from it"
 BASE_SHARD = "model-00001-of-00002.safetensors"
 CASES: dict[str, tuple[Damage, int, str, str]] = {
-    "manifest missing": (_removed(f"diff/{MANIFEST}"), 2, "the manifest of this diff, alpaca_diff.json, is m", AGAIN),
+    "manifest missing": (
+        _removed(f"diff/{MANIFEST}"), 2, f"diff: the manifest of this diff, {MANIFEST}, is missing",
+        AGAIN,
+    ),
     "manifest a pointer": (_put(f"diff/{MANIFEST}", POINTER), 3, "a Git LFS pointer, not the weights themselves", LFS),
     "manifest a page": (_put(f"diff/{MANIFEST}", PAGE), 3, "a web page, not weights", AGAIN),
     "manifest empty": (_put(f"diff/{MANIFEST}", b""), 3, "an empty file", AGAIN),

@@ -111,17 +111,21 @@ def test_one_who_stops_listening_stops_the_work() -> None:
 
 def test_an_interrupt_ends_it_soon() -> None:
     program = """
-import sys, threading, time
+import threading, time
 from alpaca_cli.diff.crew import Progress, each_of
-progress = Progress("count", 10**9, lambda *_: None)
+progress, all_are_given = Progress("count", 10**9, lambda *_: None), threading.Event()
+def tasks():
+    yield from range(100)
+    all_are_given.set()
 def work(task):
+    all_are_given.wait()
     if task == 1:
         print("begun", flush=True)
     while True:
         progress.add(1)
         time.sleep(0.001)
 try:
-    list(each_of(range(1000), work, 2, progress.stop))
+    list(each_of(tasks(), work, 2, progress.stop))
 except KeyboardInterrupt:
     print(threading.active_count(), flush=True)
 """

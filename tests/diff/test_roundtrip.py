@@ -572,7 +572,7 @@ def test_names_that_a_manifest_cannot_hold_are_refused_first(name: str, tmp_path
     weights = {name: patterns("U8", [1, 2]), "y": patterns("U8", [3])}
     base, tuned = write_model(tmp_path / "base", weights), write_model(tmp_path / "tuned", weights)
 
-    with pytest.raises(UsageError, match=f"of 1 to 1,000 characters, found one of {len(name):,}"):
+    with pytest.raises(UsageError, match=f"of 1 to 1,000 characters, found {len(name):,}"):
         make_exact(base, tuned, tmp_path / "diff")
 
     assert sorted(each.name for each in tmp_path.iterdir()) == ["base", "tuned"]
