@@ -167,7 +167,8 @@ def _diff(folder: Path, *, force: bool) -> dict[Path, str]:
     total = read_summary(made).total
     screen.say(
         f"  The weights are {screen.size(total.tuned_bytes or 0)}, their diff {screen.size(total.diff_bytes)}"
-        f" ({diff_view.percent(total.size_share)}): from random weights, in large steps, nearly every number changed."
+        f" ({diff_view.percent(total.size_share)}): {diff_view.percent(total.changed_share)} of the numbers changed,"
+        " by large steps from a random beginning."
     )
     return {made: "what the fine-tuning changed", recovered: "the model again, from base and diff"}
 
