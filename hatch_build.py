@@ -22,7 +22,7 @@ from packaging.tags import platform_tags
 FLAGS = ["-O3", "-std=c99", "-shared", "-fPIC", "-fvisibility=hidden"]
 EXACT = ["-ffp-contract=off"]  # a fused multiply-add would round F otherwise than rouge_score does
 POPCNT = ["-mpopcnt"] if platform.machine() in ("x86_64", "AMD64") else []  # pyarrow asks more of a processor
-ROOMS = ("dedup", "diff")  # each with its *.c, which become one library
+ROOMS = ("dedup", "diff/coder")  # each with its *.c, which become one library
 NAME = "_kernel" + {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
 
 
@@ -34,7 +34,7 @@ class KernelHook(BuildHookInterface):  # type: ignore[type-arg]
         self._made = tempfile.mkdtemp()
         for room in ROOMS:
             folder = Path(self.root, "alpaca_cli", room)
-            library = Path(self._made, room + NAME)
+            library = Path(self._made, room.replace("/", "") + NAME)
             if not self._compile(sorted(folder.glob("*.c")), library):
                 self.app.display_warning("no C compiler: alpaca dedup and diff will use their slower pure Python way")
                 return

@@ -39,7 +39,7 @@ sys.exit(os.waitstatus_to_exitcode(status))
 # The command without the compiled coder.
 PLAIN = """
 import sys
-from alpaca_cli.diff import kernel
+from alpaca_cli.diff.coder import kernel
 kernel.LIBRARY = None
 from alpaca_cli.cli.app import main
 sys.exit(main(sys.argv[1:]))

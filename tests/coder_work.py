@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from alpaca_cli.diff.exponent import EXPONENTS, NO_EXPONENT, Exponent
-from alpaca_cli.diff.kernel import CompiledCoder, load
-from alpaca_cli.diff.plain import HEADER, PlainCoder
+from alpaca_cli.diff.coder.exponent import EXPONENTS, NO_EXPONENT, Exponent
+from alpaca_cli.diff.coder.kernel import CompiledCoder, load
+from alpaca_cli.diff.coder.plain import HEADER, PlainCoder
 
 OF_WIDTH = {1: [NO_EXPONENT], 2: [EXPONENTS["BF16"], EXPONENTS["F16"]], 4: [EXPONENTS["F32"]], 8: [EXPONENTS["F64"]]}
 SIZES = [*[1, 2, 7, 8, 9, 31, 60] * 6, 255, 513, 1030, 20_001]

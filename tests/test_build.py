@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 from alpaca_cli.dedup import kernel
-from alpaca_cli.diff import kernel as coder
+from alpaca_cli.diff.coder import kernel as coder
 from conftest import ROOT
 
 pytest.importorskip("hatchling.build")
 
 LIBRARY = "_kernel" + kernel.ENDING
-LOADS = {"dedup": kernel.load, "diff": coder.load}
+LOADS = {"dedup": kernel.load, "diff/coder": coder.load}
 """By room: what loads its library, or gives None."""
 
 

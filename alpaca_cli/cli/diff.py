@@ -60,7 +60,7 @@ def make(
 
     Example: alpaca diff make --base llama-7b --tuned alpaca-7b --out my-diff
     """
-    from alpaca_cli.diff.additive import make_additive
+    from alpaca_cli.diff.additive.additive import make_additive
     from alpaca_cli.diff.make import make_exact
     from alpaca_cli.diff.otherfiles import find_others
     from alpaca_cli.diff.summary import read_summary
@@ -152,7 +152,7 @@ def recover(
 
     Example: alpaca diff recover --base llama-7b --diff my-diff --out alpaca-7b
     """
-    from alpaca_cli.diff.additive import recover_additive
+    from alpaca_cli.diff.additive.additive import recover_additive
     from alpaca_cli.diff.kind import find_kind
     from alpaca_cli.diff.recover import recover_exact
 

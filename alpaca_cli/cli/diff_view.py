@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from alpaca_cli.cli import screen
 
 if TYPE_CHECKING:
-    from alpaca_cli.diff.additive import RecoveredAdditive
+    from alpaca_cli.diff.additive.additive import RecoveredAdditive
+    from alpaca_cli.diff.additive.sums import Sums
     from alpaca_cli.diff.recover import Recovered
     from alpaca_cli.diff.summary import Group, Summary
-    from alpaca_cli.diff.sums import Sums
     from alpaca_cli.diff.verify import Verified
 
 EVERY_S = 0.1

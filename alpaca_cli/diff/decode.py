@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from alpaca_cli.diff.blocks import MAX_VALUES, blocks
-from alpaca_cli.diff.codec import Codec, Malformed
+from alpaca_cli.diff.coder.blocks import MAX_VALUES, blocks
+from alpaca_cli.diff.coder.codec import Codec, Malformed
 from alpaca_cli.diff.manifest import Manifest, TunedTensor
 from alpaca_cli.diff.shardfile import BlockReader
 from alpaca_cli.diff.tensorstream import TensorStream, digest_of

@@ -14,9 +14,9 @@ import numpy as np
 
 from alpaca_cli import __version__
 from alpaca_cli.data.files import sha256
-from alpaca_cli.diff.blocks import MAX_VALUES, blocks
 from alpaca_cli.diff.card import exact_card
-from alpaca_cli.diff.codec import Codec
+from alpaca_cli.diff.coder.blocks import MAX_VALUES, blocks
+from alpaca_cli.diff.coder.codec import Codec
 from alpaca_cli.diff.crew import Progress, each_of, num_workers
 from alpaca_cli.diff.folders import new_folder, refuse_entangled, refuse_full
 from alpaca_cli.diff.inorder import InOrder

@@ -19,7 +19,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from alpaca_cli.data.files import sha256
-from alpaca_cli.diff.blocks import num_blocks
+from alpaca_cli.diff.coder.blocks import num_blocks
 from alpaca_cli.errors import DataError, IntegrityError, UsageError
 from alpaca_cli.weights.folder import refuse_leading_out
 from alpaca_cli.weights.jsonobject import read_object

@@ -9,7 +9,7 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from alpaca_cli.diff.codec import Malformed
+from alpaca_cli.diff.coder.codec import Malformed
 from alpaca_cli.diff.manifest import SHARD, SHARD_HEAD, Manifest, Stored
 from alpaca_cli.errors import AlpacaError, DataError, IntegrityError, UsageError
 from alpaca_cli.weights.folder import refuse_leading_out

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from alpaca_cli.diff import kernel
-from alpaca_cli.diff.exponent import EXPONENTS, NO_EXPONENT, Exponent
+from alpaca_cli.diff.coder import kernel
+from alpaca_cli.diff.coder.exponent import EXPONENTS, NO_EXPONENT, Exponent
+from alpaca_cli.diff.coder.plain import PlainCoder
 from alpaca_cli.diff.floats import from_float32, to_float32
-from alpaca_cli.diff.plain import PlainCoder
 from coder_work import decode_damaged
 from conftest import ROOT
 

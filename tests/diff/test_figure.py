@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from alpaca_cli.diff.additive import make_additive
+from alpaca_cli.diff.additive.additive import make_additive
 from alpaca_cli.diff.figure import draw, figure_format
 from alpaca_cli.diff.make import make_exact
 from alpaca_cli.diff.manifest import MANIFEST

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from alpaca_cli.diff.additive import make_additive
+from alpaca_cli.diff.additive.additive import make_additive
 from alpaca_cli.diff.floats import from_float32
 from alpaca_cli.diff.make import make_exact
 from alpaca_cli.diff.manifest import MANIFEST

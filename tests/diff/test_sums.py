@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from alpaca_cli.diff.sums import Sums, check_sum, rotary_sum, sums
+from alpaca_cli.diff.additive.sums import Sums, check_sum, rotary_sum, sums
 from alpaca_cli.errors import IntegrityError
 
 LLAMA_7B = {"model_type": "llama", "num_hidden_layers": 32, "num_attention_heads": 32, "hidden_size": 4096}

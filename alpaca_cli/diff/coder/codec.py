@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from alpaca_cli.diff.blocks import Block
-from alpaca_cli.diff.exponent import EXPONENTS, NO_EXPONENT
-from alpaca_cli.diff.kernel import LIBRARY, CompiledCoder
-from alpaca_cli.diff.plain import PlainCoder
+from alpaca_cli.diff.coder.blocks import Block
+from alpaca_cli.diff.coder.exponent import EXPONENTS, NO_EXPONENT
+from alpaca_cli.diff.coder.kernel import LIBRARY, CompiledCoder
+from alpaca_cli.diff.coder.plain import PlainCoder
 from alpaca_cli.weights.tensor import ITEM_BYTES
 
 SAME, CODED, ROWS, STORED = range(4)

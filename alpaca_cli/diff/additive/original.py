@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from alpaca_cli.diff.terms import Model, Term
+from alpaca_cli.diff.additive.terms import Model, Term
 
 
 def tell_of_original(base: Model, tuned: Model, terms: Sequence[Term], on_note: Callable[[str], None]) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from alpaca_cli.diff.additive.sums import Sums
 from alpaca_cli.diff.manifest import Manifest
-from alpaca_cli.diff.sums import Sums
 
 
 def additive_card(manifest: Manifest, digest: str, num_bytes: int, total: Sums) -> str:

@@ -14,12 +14,12 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from alpaca_cli.diff.additive.modelfiles import ModelFiles
+from alpaca_cli.diff.additive.terms import Term
+from alpaca_cli.diff.additive.values import BLOCK, Values, mean_row
 from alpaca_cli.diff.crew import Progress
 from alpaca_cli.diff.floats import FLOATS, convert, from_float32, to_float32
 from alpaca_cli.diff.manifest import BaseTensor, Difference, TunedTensor
-from alpaca_cli.diff.modelfiles import ModelFiles
-from alpaca_cli.diff.terms import Term
-from alpaca_cli.diff.values import BLOCK, Values, mean_row
 from alpaca_cli.weights.tensor import ITEM_BYTES, Tensor
 
 NewRows = Literal["mean", "zero"]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from alpaca_cli.diff.arithmetic import Added
+from alpaca_cli.diff.additive.arithmetic import Added
+from alpaca_cli.diff.additive.terms import Model
 from alpaca_cli.diff.manifest import MODEL_FILES, Difference, Manifest, TunedTensor
 from alpaca_cli.diff.otherfiles import check_others
 from alpaca_cli.diff.rightbase import find_base
-from alpaca_cli.diff.terms import Model
 from alpaca_cli.errors import IntegrityError, UsageError
 from alpaca_cli.weights.rawfile import DOWNLOAD
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from alpaca_cli.diff.exponent import Exponent
+from alpaca_cli.diff.coder.exponent import Exponent
 
 ENDING = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
 

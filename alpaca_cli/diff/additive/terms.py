@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from alpaca_cli.diff.additive.modelconfig import read_config
 from alpaca_cli.diff.floats import FLOATS
 from alpaca_cli.diff.make import MOST_WHOLE
-from alpaca_cli.diff.modelconfig import read_config
 from alpaca_cli.errors import DataError, UsageError
 from alpaca_cli.weights.folder import ROTARY, WeightFolder, read_folder
 from alpaca_cli.weights.tensor import Tensor, TensorReader

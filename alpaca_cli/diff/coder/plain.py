@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from alpaca_cli.diff.exponent import Exponent
+from alpaca_cli.diff.coder.exponent import Exponent
 
 NUM_CONTEXTS = 16
 NUM_SYMBOLS = 256

@@ -17,8 +17,14 @@ from functools import partial
 from pathlib import Path
 
 from alpaca_cli import __version__
-from alpaca_cli.diff.additivecard import additive_card
-from alpaca_cli.diff.arithmetic import Added, NewRows, add, num_read, subtract
+from alpaca_cli.diff.additive.arithmetic import Added, NewRows, add, num_read, subtract
+from alpaca_cli.diff.additive.card import additive_card
+from alpaca_cli.diff.additive.modelconfig import CONFIG, write_config
+from alpaca_cli.diff.additive.modelfiles import MAX_SHARD_BYTES, ModelFiles, Outline, split
+from alpaca_cli.diff.additive.original import tell_of_original
+from alpaca_cli.diff.additive.proof import BaseIsOther, check_manifest, prove
+from alpaca_cli.diff.additive.sums import Sums, check_sum, sums
+from alpaca_cli.diff.additive.terms import Model, Term, pair, read_model, refuse_whole
 from alpaca_cli.diff.crew import Progress, each_of, num_workers
 from alpaca_cli.diff.floats import FLOATS
 from alpaca_cli.diff.folders import new_folder, refuse_entangled, refuse_full, refuse_too_large
@@ -33,14 +39,8 @@ from alpaca_cli.diff.manifest import (
     written,
 )  # fmt: skip
 from alpaca_cli.diff.manifest import Model as Named
-from alpaca_cli.diff.modelconfig import CONFIG, write_config
-from alpaca_cli.diff.modelfiles import MAX_SHARD_BYTES, ModelFiles, Outline, split
-from alpaca_cli.diff.original import tell_of_original
 from alpaca_cli.diff.otherfiles import copy_others, find_others, recover_others
-from alpaca_cli.diff.proof import BaseIsOther, check_manifest, prove
 from alpaca_cli.diff.rightbase import find_base, refuse_base
-from alpaca_cli.diff.sums import Sums, check_sum, sums
-from alpaca_cli.diff.terms import Model, Term, pair, read_model, refuse_whole
 from alpaca_cli.errors import UsageError
 from alpaca_cli.weights.safetensors import header_text
 
