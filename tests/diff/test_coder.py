@@ -136,14 +136,15 @@ def test_a_block_cut_off_anywhere_or_lengthened_is_malformed(coder: Any) -> None
 def test_damaged_blocks_reach_no_memory_that_is_not_theirs(flags: list[str], tmp_path: Path) -> None:
     library = tmp_path / "coder.so"
     sanitize = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fPIC", "-shared", "-O1", "-g"]
-    source = ROOT / "alpaca_cli" / "diff" / "coder.c"
+    source = ROOT / "alpaca_cli" / "diff" / "coder" / "coder.c"
     built = subprocess.run(
         ["gcc", "-std=c99", *sanitize, *flags, "-o", str(library), str(source)],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     runtime = subprocess.run(["gcc", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True)
-    if built.returncode or not Path(runtime.stdout.strip()).is_absolute():
+    if not Path(runtime.stdout.strip()).is_absolute():
         pytest.skip("gcc has no sanitizers")
+    assert built.returncode == 0, built.stderr
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)]),
@@ -163,7 +164,7 @@ def test_damaged_blocks_reach_no_memory_that_is_not_theirs(flags: list[str], tmp
 
 @needs_gcc
 def test_the_coder_compiles_without_a_warning() -> None:
-    source = ROOT / "alpaca_cli" / "diff" / "coder.c"
+    source = ROOT / "alpaca_cli" / "diff" / "coder" / "coder.c"
     strict = ["-Wall", "-Wextra", "-Wconversion", "-pedantic", "-Werror"]
     for flags in ([], ["-DNARROW"]):
         run = subprocess.run(
