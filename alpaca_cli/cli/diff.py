@@ -62,9 +62,7 @@ def make(
     """
     from alpaca_cli.diff.additive.additive import make_additive
     from alpaca_cli.diff.make import make_exact
-    from alpaca_cli.diff.otherfiles import find_others
     from alpaca_cli.diff.summary import read_summary
-    from alpaca_cli.weights.folder import read_folder
 
     _choose("--kind", kind, options.DIFF_KINDS)
     _choose("--dtype", dtype, options.DIFF_DTYPES)
@@ -79,9 +77,10 @@ def make(
         diff_view.Meter() as meter,
     ):
         if kind == "exact":
-            make_exact(
+            exact = make_exact(
                 base, tuned, out, workers=workers, allow_whole=allow_whole, on_progress=meter.show, on_note=notes
             )
+            told = {"left_out": exact.left_out}
         else:
             made = make_additive(
                 base,
@@ -94,15 +93,13 @@ def make(
                 on_note=notes,
             )
             rows = {"gives": diff_view.likeness(made.num_unequal), "sum": diff_view.sums_text(made.sums)}
-            told = {"unequal": made.num_unequal, "sum": diff_view.sums_json(made.sums)}
+            told = {
+                "left_out": made.left_out, "unequal": made.num_unequal, "sum": diff_view.sums_json(made.sums)
+            }  # fmt: skip
     summary = read_summary(out)
     diff_view.say_made(summary, base, meter.seconds, rows)
     if json:
-        told |= {
-            "left_out": find_others(read_folder(tuned, "tuned model"))[1],
-            "notes": notes.told,
-            "seconds": round(meter.seconds, 3),
-        }
+        told |= {"notes": notes.told, "seconds": round(meter.seconds, 3)}
         screen.emit_json({"out": str(out), **diff_view.facts_json(summary), **told})
     else:
         screen.emit(str(out))

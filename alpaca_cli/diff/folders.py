@@ -107,6 +107,17 @@ def refuse_too_large(path: Path, num_bytes: int) -> None:
         raise UsageError(message, where=str(path), hint="make room, or write to another disk")
 
 
+def model_name(path: Path) -> str:
+    """What the model in a folder is called: as the folder, or what that lies in where its own name says nothing.
+
+    A fine-tuning run exports to RUN/model; a cache of Hugging Face's has models--OWNER--NAME/snapshots/VERSION.
+    """
+    path = _resolved(path)
+    if path.parent.name == "snapshots":
+        return path.parent.parent.name.removeprefix("models--").replace("--", "/")
+    return (path.parent.name or path.name) if path.name == "model" else path.name
+
+
 def _resolved(path: Path) -> Path:
     try:
         return path.resolve()

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 from alpaca_cli.data.files import reason
-from alpaca_cli.diff.manifest import MANIFEST, SHARD, read_manifest
+from alpaca_cli.diff.manifest import MANIFEST, SHARD
+from alpaca_cli.diff.readmanifest import read_manifest
 from alpaca_cli.errors import UsageError
 from alpaca_cli.weights.folder import list_files
 from alpaca_cli.weights.rawfile import DOWNLOAD

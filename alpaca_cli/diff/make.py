@@ -18,7 +18,7 @@ from alpaca_cli.diff.card import exact_card
 from alpaca_cli.diff.coder.blocks import MAX_VALUES, blocks
 from alpaca_cli.diff.coder.codec import Codec
 from alpaca_cli.diff.crew import Progress, each_of, num_workers
-from alpaca_cli.diff.folders import new_folder, refuse_entangled, refuse_full
+from alpaca_cli.diff.folders import model_name, new_folder, refuse_entangled, refuse_full
 from alpaca_cli.diff.inorder import InOrder
 from alpaca_cli.diff.manifest import (
     LONGEST_NAME,
@@ -34,11 +34,11 @@ from alpaca_cli.diff.manifest import (
     TunedTensor,
     WeightFile,
     digest_of,
-    read_manifest,
     written,
-)  # fmt: skip
+)
 from alpaca_cli.diff.otherfiles import copy_others, find_others
 from alpaca_cli.diff.pairs import Pair, is_embedding, pairs
+from alpaca_cli.diff.readmanifest import read_manifest
 from alpaca_cli.diff.shardfile import LENGTH_BYTES, shard_head, shard_name
 from alpaca_cli.diff.tensorstream import TensorStream
 from alpaca_cli.errors import UsageError
@@ -61,6 +61,8 @@ class Made:
     digest: str
     num_bytes: int
     """Of its shards."""
+    left_out: list[str]
+    """What else the tuned model's folder holds, and is not part of the model."""
 
 
 def make_exact(
@@ -107,7 +109,7 @@ def make_exact(
         (folder / MANIFEST).write_bytes(raw)
         read_manifest(folder)  # nothing is published that would be refused
         (folder / "README.md").write_text(exact_card(manifest, digest_of(raw)), encoding="utf-8")
-    return Made(out, manifest, digest_of(raw), sum(shard.num_bytes for shard in found))
+    return Made(out, manifest, digest_of(raw), sum(shard.num_bytes for shard in found), left_out)
 
 
 class _Shards:
@@ -290,7 +292,7 @@ def _write_index(tuned: WeightFolder, files: Sequence[WeightFile], folder: Path)
 def _model(weights: WeightFolder) -> Model:
     tensors = weights.tensors.values()
     return Model(
-        name=weights.path.resolve().name,
+        name=model_name(weights.path),
         num_bytes=sum(each.num_bytes for each in tensors),
         num_values=sum(each.num_values for each in tensors),
     )

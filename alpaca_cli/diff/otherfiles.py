@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from alpaca_cli.data.files import reason
-from alpaca_cli.diff.manifest import MANIFEST, OtherFile, folded, is_safe
+from alpaca_cli.diff.filenames import folded, is_safe
+from alpaca_cli.diff.manifest import MANIFEST, OtherFile
 from alpaca_cli.errors import DataError, IntegrityError, UsageError
 from alpaca_cli.weights.folder import WeightFolder, refuse_leading_out
 from alpaca_cli.weights.rawfile import DOWNLOAD

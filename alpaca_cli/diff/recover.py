@@ -15,8 +15,9 @@ from alpaca_cli.diff.crew import Progress, each_of, num_workers
 from alpaca_cli.diff.decode import BaseDiffers, decode
 from alpaca_cli.diff.flusher import Flusher
 from alpaca_cli.diff.folders import new_folder, refuse_entangled, refuse_full, refuse_too_large
-from alpaca_cli.diff.manifest import MODEL_FILES, Manifest, TunedTensor, WeightFile, read_exact
+from alpaca_cli.diff.manifest import MODEL_FILES, Manifest, TunedTensor, WeightFile
 from alpaca_cli.diff.otherfiles import check_others, recover_others
+from alpaca_cli.diff.readmanifest import read_exact
 from alpaca_cli.diff.rightbase import find_base, refuse_base
 from alpaca_cli.diff.shardfile import check_shards
 from alpaca_cli.diff.tensorstream import digest_of

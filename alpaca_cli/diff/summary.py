@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Literal
 
 from alpaca_cli.diff.kind import Kind, find_kind
-from alpaca_cli.diff.manifest import MANIFEST, Manifest, Stored, TunedTensor, read_manifest
+from alpaca_cli.diff.manifest import MANIFEST, Manifest, Stored, TunedTensor
 from alpaca_cli.diff.otherfiles import find_others
 from alpaca_cli.diff.pairs import is_embedding, is_head
+from alpaca_cli.diff.readmanifest import read_manifest
 from alpaca_cli.errors import IntegrityError
 from alpaca_cli.weights.folder import ROTARY, WeightFolder, read_folder
 from alpaca_cli.weights.rawfile import DOWNLOAD

@@ -10,8 +10,9 @@ from pathlib import Path
 from alpaca_cli.diff.crew import Progress, each_of, num_workers
 from alpaca_cli.diff.decode import BaseDiffers, decode
 from alpaca_cli.diff.folders import refuse_entangled
-from alpaca_cli.diff.manifest import MANIFEST, MODEL_FILES, Manifest, TunedTensor, read_exact, read_manifest
+from alpaca_cli.diff.manifest import MANIFEST, MODEL_FILES, Manifest, TunedTensor
 from alpaca_cli.diff.otherfiles import check_others
+from alpaca_cli.diff.readmanifest import read_exact, read_manifest
 from alpaca_cli.diff.rightbase import find_base, refuse_base, told_from
 from alpaca_cli.diff.shardfile import BlockReader, check_shards
 from alpaca_cli.diff.tensorstream import digest_of

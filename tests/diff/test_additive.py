@@ -13,7 +13,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from alpaca_cli.diff.additive.additive import make_additive, recover_additive
-from alpaca_cli.diff.manifest import MANIFEST, read_manifest
+from alpaca_cli.diff.manifest import MANIFEST
+from alpaca_cli.diff.readmanifest import read_manifest
 from alpaca_cli.errors import IntegrityError, UsageError
 from diff_scripts import (
     as_bin,

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from alpaca_cli.diff.make import make_exact
-from alpaca_cli.diff.manifest import MANIFEST, read_manifest
+from alpaca_cli.diff.manifest import MANIFEST
+from alpaca_cli.diff.readmanifest import read_manifest
 from alpaca_cli.diff.recover import recover_exact
 from alpaca_cli.diff.verify import verify_exact
 from alpaca_cli.errors import AlpacaError, DataError, IntegrityError, UsageError

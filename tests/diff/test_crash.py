@@ -18,7 +18,7 @@ import pytest
 
 from alpaca_cli.diff.folders import new_folder
 from alpaca_cli.diff.make import make_exact
-from alpaca_cli.diff.manifest import read_manifest
+from alpaca_cli.diff.readmanifest import read_manifest
 from alpaca_cli.diff.recover import recover_exact
 from alpaca_cli.errors import UsageError
 from conftest import Outcome

@@ -18,7 +18,6 @@ import pytest
 from alpaca_cli.data.files import sha256
 from alpaca_cli.diff.make import make_exact
 from alpaca_cli.diff.manifest import (
-    LONGEST,
     MANIFEST,
     MODEL_FILES,
     MOST_TENSORS,
@@ -29,10 +28,10 @@ from alpaca_cli.diff.manifest import (
     Stored,
     TunedTensor,
     WeightFile,
-    read_manifest,
     written,
 )
 from alpaca_cli.diff.otherfiles import find_others
+from alpaca_cli.diff.readmanifest import LONGEST, read_manifest
 from alpaca_cli.diff.recover import recover_exact
 from alpaca_cli.diff.verify import verify_exact
 from alpaca_cli.errors import AlpacaError, DataError, IntegrityError, UsageError

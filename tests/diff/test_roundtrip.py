@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from alpaca_cli.diff.coder import blocks, codec, make
 from alpaca_cli.diff.make import Made, make_exact
-from alpaca_cli.diff.manifest import read_manifest
+from alpaca_cli.diff.readmanifest import read_manifest
 from alpaca_cli.diff.recover import recover_exact
 from alpaca_cli.diff.verify import verify_exact
 from alpaca_cli.errors import UsageError

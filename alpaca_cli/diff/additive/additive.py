@@ -27,19 +27,11 @@ from alpaca_cli.diff.additive.sums import Sums, check_sum, sums
 from alpaca_cli.diff.additive.terms import Model, Term, pair, read_model, refuse_whole
 from alpaca_cli.diff.crew import Progress, each_of, num_workers
 from alpaca_cli.diff.floats import FLOATS
-from alpaca_cli.diff.folders import new_folder, refuse_entangled, refuse_full, refuse_too_large
-from alpaca_cli.diff.manifest import (
-    MANIFEST,
-    MODEL_FILES,
-    Manifest,
-    TunedTensor,
-    WeightFile,
-    digest_of,
-    read_manifest,
-    written,
-)  # fmt: skip
+from alpaca_cli.diff.folders import model_name, new_folder, refuse_entangled, refuse_full, refuse_too_large
+from alpaca_cli.diff.manifest import MANIFEST, MODEL_FILES, Manifest, TunedTensor, WeightFile, digest_of, written
 from alpaca_cli.diff.manifest import Model as Named
 from alpaca_cli.diff.otherfiles import copy_others, find_others, recover_others
+from alpaca_cli.diff.readmanifest import read_manifest
 from alpaca_cli.diff.rightbase import find_base, refuse_base
 from alpaca_cli.errors import UsageError
 from alpaca_cli.weights.safetensors import header_text
@@ -60,6 +52,8 @@ class MadeAdditive:
     """Of its tensors."""
     sums: Sums
     """Of what it is recovered to, for the original's check."""
+    left_out: list[str]
+    """What else the tuned model's folder holds, and is not part of the model."""
 
     @property
     def num_unequal(self) -> int:
@@ -135,7 +129,7 @@ def make_additive(
         (folder / MANIFEST).write_bytes(raw)
         card = additive_card(manifest, digest_of(raw), num_bytes, total)
         (folder / _CARD).write_text(card, encoding="utf-8")
-    return MadeAdditive(out, manifest, digest_of(raw), num_bytes, total)
+    return MadeAdditive(out, manifest, digest_of(raw), num_bytes, total, left_out)
 
 
 def recover_additive(
@@ -215,9 +209,8 @@ def _weight_files(outlines: Sequence[Outline], max_shard_bytes: int) -> tuple[tu
 
 def _named(model: Model) -> Named:
     tensors = model.folder.tensors.values()
-    path = model.folder.path.resolve()
     num_values = sum(tensor.num_values for tensor in tensors if tensor.name not in model.folder.shared)
-    return Named(name=path.name, num_bytes=model.folder.num_bytes, num_values=num_values)
+    return Named(name=model_name(model.folder.path), num_bytes=model.folder.num_bytes, num_values=num_values)
 
 
 def _sums(model: Model, terms: Sequence[Term], totals: Sequence[float]) -> Sums:
