@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from alpaca_cli.cli import dedup, diff, diff_view, finetune, format, generate, options, screen
-from alpaca_cli.errors import UsageError
+from alpaca_cli.errors import IntegrityError, UsageError
 
 KINDS = {"message_topic": "subject of a message", "iso_date": "date as YYYY-MM-DD"}
 """What a model of a million random weights learns within a minute (the one), or with luck begins to (the other)."""
@@ -162,8 +162,9 @@ def _diff(folder: Path, *, force: bool) -> dict[Path, str]:
     diff.recover(base, made, recovered)
     names = [path.relative_to(tuned).as_posix() for path in tuned.rglob("*") if path.is_file()]
     _, differing, missing = filecmp.cmpfiles(tuned, recovered, names, shallow=False)
-    if not differing and not missing:
-        screen.say(f"  All {len(names)} files of the model came back bit for bit: they were compared.")
+    if differing or missing:
+        raise IntegrityError(f"{(differing + missing)[0]} did not come back as it was", where=str(recovered))
+    screen.say(f"  All {len(names)} files of the model came back bit for bit: they were compared.")
     total = read_summary(made).total
     screen.say(
         f"  The weights are {screen.size(total.tuned_bytes or 0)}, their diff {screen.size(total.diff_bytes)}"
