@@ -158,6 +158,7 @@ def driven(way: str, tmp_path: Path) -> list[Try]:
     return tries
 
 
+@pytest.mark.slow
 def test_killed_before_each_change_of_a_folder_the_same_command_goes_on(tmp_path: Path) -> None:
     *killed, last = driven("kill", tmp_path)
     assert last.code == 0

@@ -139,6 +139,7 @@ def test_the_same_command_again_does_nothing(bench: Bench) -> None:
     assert bench.digest("reference") == before
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_goes_on_to_the_same_bytes(bench: Bench) -> None:
     """Every process of it, launcher and parent too, at once, in the middle of whatever it does."""
     import psutil

@@ -23,6 +23,8 @@ STEPS = ("planned", "uploaded", "submitting", "submitted", "ended", "downloaded"
 CHILD = """
 import os, signal, sys
 import alpaca_cli.generate.plan, alpaca_cli.generate.run
+
+import pytest
 from alpaca_cli.cli.app import main
 from alpaca_cli.data.batchlog import BatchLog
 from alpaca_cli.generate.batch import client, steps
@@ -94,6 +96,7 @@ def test_killed_before_and_after_each_step_of_a_batch(tmp_path: Path) -> None:
         _check(tmp_path / "r", tmp_path / "whole", server)
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_in_a_storm(tmp_path: Path) -> None:
     """Answers to the creation of batches are lost, and the process is killed while it finds out."""
     rng = random.Random(11)

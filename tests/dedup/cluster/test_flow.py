@@ -122,6 +122,7 @@ def test_a_worker_killed_while_it_reads_changes_nothing(cluster: ModuleType, tmp
     assert_same(outcome, shards, 0.7)
 
 
+@pytest.mark.slow
 def test_a_worker_killed_while_it_searches_changes_nothing(
     cluster: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,6 +133,7 @@ def test_a_worker_killed_while_it_searches_changes_nothing(
     assert_same(outcome, shards, 0.7)
 
 
+@pytest.mark.slow
 def test_a_ray_of_this_machine_is_started_on_loopback_alone_and_ended(tmp_path: Path) -> None:
     shards = write_shards(tmp_path, 2, 40)
     code = """
