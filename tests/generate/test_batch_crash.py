@@ -13,6 +13,8 @@ import urllib.request
 from decimal import Decimal
 from pathlib import Path
 
+import pytest
+
 from alpaca_cli.rehearsal.server import RehearsalServer
 from alpaca_cli.rehearsal.storm import Storm
 
@@ -23,8 +25,6 @@ STEPS = ("planned", "uploaded", "submitting", "submitted", "ended", "downloaded"
 CHILD = """
 import os, signal, sys
 import alpaca_cli.generate.plan, alpaca_cli.generate.run
-
-import pytest
 from alpaca_cli.cli.app import main
 from alpaca_cli.data.batchlog import BatchLog
 from alpaca_cli.generate.batch import client, steps
