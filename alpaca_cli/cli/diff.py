@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -155,6 +156,8 @@ def recover(
 
     _choose("--dtype", dtype, options.DIFF_DTYPES)
     _choose("--new-rows", new_rows, options.NEW_ROWS)
+    if expect_sum is not None and not math.isfinite(expect_sum):
+        raise UsageError(f"expected a number, found {expect_sum}", where="--expect-sum")
     kind = find_kind(diff)
     given = {"--dtype": dtype, "--new-rows": new_rows, "--expect-sum": expect_sum}
     unfit = [flag for flag, value in given.items() if value is not None]
@@ -195,7 +198,11 @@ def verify(
     diff: Diff,
     base: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Also recover from this base, keeping nothing.", show_default=False),
+        typer.Option(
+            metavar="DIR",
+            help="Also prove this base; an exact diff is recovered from it, keeping nothing.",
+            show_default=False,
+        ),
     ] = None,
     tuned: Annotated[
         Path | None,
@@ -206,8 +213,8 @@ def verify(
 ) -> None:
     """Prove that a diff is whole.
 
-    With a base, also that the tuned model comes out of both; with a tuned model, also that it is this one.  Nothing is
-    written.
+    With a base, also that it is the right one, from which an exact diff gives the tuned model; with a tuned model, also
+    that it is this one.  Nothing is written.
 
     Example: alpaca diff verify my-diff --base llama-7b
     """

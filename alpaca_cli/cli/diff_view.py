@@ -67,7 +67,8 @@ class Meter:
 
 def command(*words: object) -> str:
     """A command line that can be pasted."""
-    return shlex.join(["alpaca", "diff", *map(str, words)])
+    paths = (f"./{word}" if isinstance(word, Path) and str(word).startswith("-") else str(word) for word in words)
+    return shlex.join(["alpaca", "diff", *paths])
 
 
 def say_rows(rows: Mapping[str, str]) -> None:
@@ -86,7 +87,7 @@ def say_made(summary: Summary, base: Path, seconds: float, more: Mapping[str, st
             "digest": summary.digest or "",
             "took": took(total.tuned_bytes or 0, seconds),
             "show": command("show", out),
-            "recover": command("recover", "--base", base, "--diff", out, "--out", f"{out}-recovered"),
+            "recover": command("recover", "--base", base, "--diff", out, "--out", Path(f"{out}-recovered")),
         }
     )
 
@@ -173,13 +174,20 @@ def sums_json(sums: Sums) -> dict[str, float | None]:
 def say_verified(verified: Verified) -> None:
     """What was proved, in words."""
     manifest = verified.manifest
-    screen.say(f"diff verify: this {manifest.kind} diff of {manifest.tuned.name} is whole, every byte as it was made")
+    what = "its weights, and the files that come with them, are as they were made"
+    screen.say(f"diff verify: this {manifest.kind} diff of {manifest.tuned.name} is whole: {what}")
     say_rows({"digest": verified.digest})
     if verified.base is not None:
         gives = ", and gives the tuned model bit for bit" if manifest.kind == "exact" else ""
         say_rows({"base": f"{verified.base} is what it was made from{gives}"})
     if verified.tuned is not None:
-        say_rows({"tuned": f"{verified.tuned} is the tuned model, bit for bit"})
+        unequal = sum(each.num_unequal for each in manifest.differences)
+        is_what = "the tuned model, bit for bit"
+        if verified.is_rounded:
+            is_what = f"what the diff gives, with {unequal:,} values rounded"
+        elif unequal:
+            is_what += f"; of its values, {unequal:,} come back rounded"
+        say_rows({"tuned": f"{verified.tuned} is {is_what}"})
 
 
 def shown(summary: Summary, *, is_folded: bool) -> str:

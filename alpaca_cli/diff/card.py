@@ -15,7 +15,6 @@ This folder says how the weights of **{tuned.name}** differ from those of **{bas
 and no program can load it: it has to be put together with the base weights, which it does not contain.
 
 ```sh
-pip install alpaca-cli
 alpaca diff recover --base {_word(base.name)} --diff . --out ../{_word(tuned.name)}-recovered
 ```
 

@@ -30,7 +30,7 @@ def figure_format(out: Path) -> str:
     ending = out.suffix.lower().removeprefix(".")
     if ending not in ENDINGS:
         message = f"expected a name that ends in {', '.join(f'.{each}' for each in ENDINGS)}"
-        raise UsageError(message, where=str(out), hint=f"for example {out.with_suffix('.png')}")
+        raise UsageError(message, where=str(out), hint="for example changes.png")
     return ending
 
 

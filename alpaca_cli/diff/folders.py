@@ -73,7 +73,7 @@ def new_folder(path: Path, purpose: str, *, is_resumed: bool) -> Iterator[Path]:
             hint = "move it away: it has the name of what would be written here meanwhile"
             raise UsageError("a folder that alpaca did not make", where=str(place), hint=hint)
         place.mkdir(parents=True, exist_ok=True)
-        with _locked(place):
+        with _locked(place, path):
             try:
                 refuse_full(path)  # another process may have been here since it was looked at
                 _begin(place / FOLDER, is_resumed)
@@ -134,13 +134,13 @@ def _is_ours(place: Path) -> bool:
 
 
 @contextmanager
-def _locked(place: Path) -> Iterator[None]:
+def _locked(place: Path, path: Path) -> Iterator[None]:
     try:
         with FileLock(place / LOCK, timeout=0):
             yield
     except Timeout:
         hint = "wait for it, or name another output"
-        raise UsageError("another alpaca is writing this", where=str(place), hint=hint) from None
+        raise UsageError("another alpaca is writing this", where=str(path), hint=hint) from None
 
 
 def _begin(folder: Path, is_resumed: bool) -> None:

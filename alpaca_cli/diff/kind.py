@@ -25,6 +25,9 @@ def find_kind(diff: Path) -> Kind:
             return read_manifest(diff)[0].kind
         if diff.is_dir() and next(diff.glob(f"*{SHARD}"), None):
             raise UsageError(f"the manifest of this diff, {MANIFEST}, is missing", where=str(diff), hint=DOWNLOAD)
+        if diff.is_file():
+            hint = f"name the folder that it is in: {diff.parent}"
+            raise UsageError("expected the folder of a diff, found a file", where=str(diff), hint=hint)
         list_files(diff, "diff")
     except OSError as error:
         raise UsageError(f"cannot read the folder of the diff: {reason(error)}", where=str(diff)) from error

@@ -48,6 +48,9 @@ from alpaca_cli.weights.tensor import Tensor
 
 MOST_WHOLE = 0.1
 """Share of the tuned bytes that may be stored whole unasked: more is a base of another family, or renamed tensors."""
+LARGE_16, LARGE_32 = 0.55, 0.9
+"""Shares of the tuned bytes that a fine-tuning's diff hardly reaches: in types of 16 bits, and of more."""
+LEAST_TOLD = 1 << 20  # bytes of a model: in smaller ones what surrounds the numbers counts too
 MOST_HELD = 1 << 27
 """Bytes of finished pieces that wait for their turn to be written."""
 
@@ -105,11 +108,26 @@ def make_exact(
             base=_model(base_weights), tuned=_model(tuned_weights), weights=tuple(weights), files=tuple(files),
             shards=found, tensors=tensors,
         )  # fmt: skip
+        _tell_unlikely(manifest, base, on_note)
         raw = written(manifest)
         (folder / MANIFEST).write_bytes(raw)
         read_manifest(folder)  # nothing is published that would be refused
         (folder / "README.md").write_text(exact_card(manifest, digest_of(raw)), encoding="utf-8")
     return Made(out, manifest, digest_of(raw), sum(shard.num_bytes for shard in found), left_out)
+
+
+def _tell_unlikely(manifest: Manifest, base: Path, on_note: Callable[[str], None]) -> None:
+    """A note on what a user may not have meant."""
+    if not any(file.name == "config.json" for file in manifest.files):
+        on_note("the tuned model has no config.json: what is recovered will have none, and is opened by no library")
+    total = manifest.tuned.num_bytes
+    if all(tensor.base is not None and not tensor.num_changed for tensor in manifest.tensors):
+        on_note(f"nothing differs: the weights are those of {base}, bit for bit")
+    share = sum(shard.num_bytes for shard in manifest.shards) / max(1, total)
+    most = LARGE_16 if total < 3 * manifest.tuned.num_values else LARGE_32
+    if total > LEAST_TOLD and share > most:
+        like = "as between models that have little to do with each other"
+        on_note(f"the diff is {share:.0%} of the model, {like}: is {base} what it was tuned from?")
 
 
 class _Shards:

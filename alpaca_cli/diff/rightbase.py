@@ -88,14 +88,15 @@ def _explanation(manifest: Manifest, base: WeightFolder, wrong: Sequence[Wrong],
         return f"{other}: {_lacking(manifest, base, missing)}", wanted
     dtypes = {(each.expected.dtype, each.found.dtype) for each in wrong if each.found is not None}
     shapes = [(each.expected, each.found) for each in wrong if each.found and each.found.shape != each.expected.shape]
-    if not missing and shapes and all(is_embedding(here.name) for here, _ in shapes) and len(shapes) == len(wrong):
+    has_other_rows = all(is_embedding(one.name) and one.shape[1:] == two.shape[1:] for one, two in shapes)
+    if not missing and shapes and has_other_rows and len(shapes) == len(wrong):
         rows = shapes[0][0].shape[0], shapes[0][1].shape[0]
         message = f"{other}, but one with another vocabulary: expected {rows[0]:,} rows, found {rows[1]:,}"
         return message, "use the base as it was published, before tokens were added to it or taken from it"
     if not missing and not shapes and all(one != two for one, two in dtypes):
         (expected, here), *_ = dtypes
-        hint = f"get the base in {expected}: bits that another type has rounded away cannot be got back"
-        return f"{other}, but in another type: expected {expected}, found {here}", hint
+        hint = f"an exact diff needs the very bits: get the base in {expected}"
+        return f"the base is in another type, so its bits were not looked at: expected {expected}, found {here}", hint
     if shapes:
         (expected_one, found_one), *_ = shapes
         sizes = f"is {list(found_one.shape)} there, and was {list(expected_one.shape)}"
@@ -106,9 +107,9 @@ def _explanation(manifest: Manifest, base: WeightFolder, wrong: Sequence[Wrong],
         message = f"{other}, but another conversion of it: only q_proj and k_proj differ, whose rows a converter orders"
         return message, f"convert the original weights as {name!r} was"
     files = {each.found.path.name for each in wrong if each.found is not None}
-    if len(wrong) * 10 <= total and len(files) == 1:
-        (file,) = files
-        return f"the base, but damaged: all of them are in {file}", f"download {file} of the base again"
+    if len(wrong) * 10 <= total and len(files) <= 2:
+        names = " and ".join(sorted(files))
+        return f"the base, but damaged: all of them are in {names}", f"download {names} of the base again"
     if all(is_embedding(each.expected.name) for each in wrong):
         return f"{other}, but one whose embeddings were changed", "use the base as it was published"
     if any(ROTARY.search(each) for each in base.tensors):

@@ -31,7 +31,9 @@ class Verified:
     base: Path | None
     """If given, it is the right one; of an exact diff the tuned model was recovered from it, and not kept."""
     tuned: Path | None
-    """If given, it is the tuned model, bit for bit."""
+    """If given, it is the tuned model, bit for bit, or (of an additive diff that rounds) what that is recovered to."""
+    is_rounded: bool = False
+    """Whether `tuned` is the latter."""
 
 
 def verify_exact(
@@ -96,9 +98,8 @@ def verify_additive(
         }
         if _differing(origin, weights, "verify the base", num_workers(workers), on_progress, may_have_more=True):
             raise refuse_base(manifest, weights, found, num_workers(workers))
-    if tuned is not None:
-        _check_tuned(manifest, tuned, num_workers(workers), on_progress)
-    return Verified(diff, manifest, digest, base, tuned)
+    is_rounded = tuned is not None and _check_tuned(manifest, tuned, num_workers(workers), on_progress)
+    return Verified(diff, manifest, digest, base, tuned, is_rounded)
 
 
 def _check_bytes(manifest: Manifest, diff: Path, workers: int, on_progress: Callable[[str, int, int], None]) -> None:
@@ -135,12 +136,20 @@ def _check_recovery(
         raise refuse_base(manifest, weights, found, workers) from None
 
 
-def _check_tuned(manifest: Manifest, tuned: Path, workers: int, on_progress: Callable[[str, int, int], None]) -> None:
+def _check_tuned(manifest: Manifest, tuned: Path, workers: int, on_progress: Callable[[str, int, int], None]) -> bool:
+    """Whether it is what the tuned model is recovered to, where that is another.  Raises IntegrityError if neither."""
     expected = {tensor.name: (tensor.dtype, tensor.shape, tensor.sha256) for tensor in manifest.tensors}
-    wrong = _differing(expected, read_folder(tuned, "tuned model"), "verify the tuned model", workers, on_progress)
+    weights, what = read_folder(tuned, "tuned model"), "verify the tuned model"
+    wrong = _differing(expected, weights, what, workers, on_progress)
+    if wrong and any(each.num_unequal for each in manifest.differences):
+        rounded = {each.name: (*expected[each.name][:2], each.recovered_sha256) for each in manifest.differences}
+        if not _differing(rounded, weights, what, workers, on_progress):
+            return True
     if wrong:
         message = f"{_counted(wrong, len(expected))}: this is not the model that the diff gives"
-        raise IntegrityError(message, where=str(tuned))
+        hint = "name the tuned model that the diff was made of"
+        raise IntegrityError(message, where=str(tuned), hint=hint)
+    return False
 
 
 def _differing(

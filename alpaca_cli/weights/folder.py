@@ -91,6 +91,8 @@ def _list_files(path: Path, what: str) -> tuple[Kind, tuple[Path, ...], Mapping[
         name = str(path)
         is_hub = _HUB.fullmatch(name) and not path.parent.exists()
         hint = f"download it first: hf download {name} --local-dir DIR" if is_hub else nearest_name(path)
+        if path.exists():
+            hint = f"name the folder that it is in: {path.parent}"
         raise UsageError(f"expected the folder of the {what}, {found}", where=name, hint=hint)
     for kind, name in SINGLE.items():
         file, index = path / name, path / f"{name}.index.json"
@@ -113,6 +115,8 @@ def _no_weights(path: Path) -> str:
         return "this is a LoRA adapter: merge it into its base model first"
     if next(path.glob("consolidated.*.pth"), None):
         return "these are weights in the form of their makers: convert them to Hugging Face layout first"
+    if next(path.glob("*.gguf"), None):
+        return "these are weights in llama.cpp's form: get the same model in Hugging Face layout"
     if next((each for name in SINGLE.values() for each in path.glob(name.replace(".", "-*."))), None):
         return "the index of its shards is missing: download it beside them"
     return "name a folder with model.safetensors or its shards; config.json alone is not enough"

@@ -19,9 +19,10 @@ from pathlib import Path
 from alpaca_cli import __version__
 from alpaca_cli.diff.additive.arithmetic import Added, NewRows, add, num_read, subtract
 from alpaca_cli.diff.additive.card import additive_card
+from alpaca_cli.diff.additive.likeness import refuse_model
 from alpaca_cli.diff.additive.modelconfig import CONFIG, write_config
 from alpaca_cli.diff.additive.modelfiles import MAX_SHARD_BYTES, ModelFiles, Outline, split
-from alpaca_cli.diff.additive.original import tell_of_original
+from alpaca_cli.diff.additive.original import limits_of_others
 from alpaca_cli.diff.additive.proof import BaseIsOther, check_manifest, prove
 from alpaca_cli.diff.additive.sums import Sums, check_sum, sums
 from alpaca_cli.diff.additive.terms import Model, Term, pair, read_model, refuse_whole
@@ -102,7 +103,9 @@ def make_additive(
     terms = pair(first, second, "tuned model", on_note)
     if not allow_whole:
         refuse_whole(terms, second)
-    tell_of_original(first, second, terms, on_note)
+    limits = limits_of_others(first, second, terms)
+    for limit in limits:
+        on_note(limit)
     kept, left_out = find_others(second.folder)
     if left_out:
         on_note(f"not part of the model, left out: {', '.join(left_out[:8])}{', ...' if len(left_out) > 8 else ''}")
@@ -127,7 +130,7 @@ def make_additive(
         )  # fmt: skip
         raw, total = written(manifest), _sums(second, terms, [each.total for each in found])
         (folder / MANIFEST).write_bytes(raw)
-        card = additive_card(manifest, digest_of(raw), num_bytes, total)
+        card = additive_card(manifest, digest_of(raw), num_bytes, total, limits)
         (folder / _CARD).write_text(card, encoding="utf-8")
     return MadeAdditive(out, manifest, digest_of(raw), num_bytes, total, left_out)
 
@@ -163,6 +166,8 @@ def recover_additive(
     else:
         on_note("this diff has no manifest, so that nothing proves the result; if a sum was published: --expect-sum")
     terms = pair(first, second, "diff", on_note)
+    if manifest is None:
+        refuse_model(terms, str(diff))
     rows = _settle_rows(first, second, terms, new_rows, is_ours=manifest is not None, on_note=on_note)
     promised = {} if manifest is None else {each.name: each for each in manifest.tensors}
     outlines = [_outline(term, _dtype(term, dtype, promised)) for term in terms]

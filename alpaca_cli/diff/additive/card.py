@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 from alpaca_cli.diff.additive.sums import Sums
 from alpaca_cli.diff.manifest import Manifest
 
 
-def additive_card(manifest: Manifest, digest: str, num_bytes: int, total: Sums) -> str:
-    """`num_bytes`: of its tensors; `total`: of the recovered parameters."""
+def additive_card(manifest: Manifest, digest: str, num_bytes: int, total: Sums, limits: Sequence[str]) -> str:
+    """`num_bytes`: of its tensors; `total`: of the recovered parameters; `limits`: what other programs cannot do."""
     base, tuned = manifest.base, manifest.tuned
     num_unequal = sum(each.num_unequal for each in manifest.differences)
     return f"""# A weight diff, not a model
@@ -16,13 +19,11 @@ This folder holds the weights of **{tuned.name}** minus those of **{base.name}**
 loaded as one, but what it then writes is nonsense: it has to be added to the base weights.
 
 ```sh
-pip install alpaca-cli
-alpaca diff recover --base BASE --diff . --out MODEL
+alpaca diff recover --base BASE --diff . --out ../MODEL
 ```
 
 That gives the model, and proves it by the digests in `alpaca_diff.json`: {_words(num_unequal, tuned.num_values)}.
-The `weight_diff.py` of stanford_alpaca recovers it too (`recover`, with `--check_integrity_naively False`, since the
-sum that it knows is that of another model); the sum of this one is {total.plain:.4f}.
+{_others(total, limits)}
 
 | | |
 |---|---|
@@ -34,6 +35,16 @@ sum that it knows is that of another model); the sum of this one is {total.plain
 
 The licence of the base holds for what is recovered.
 """
+
+
+def _others(total: Sums, limits: Sequence[str]) -> str:
+    said = f" The sum of all parameters is {total.plain:.4f}." if math.isfinite(total.plain) else ""
+    if limits:
+        return "Of other programs: " + "; ".join(limits) + "." + said
+    return (
+        "The `weight_diff.py` of stanford_alpaca recovers it too (`recover`, with `--check_integrity_naively False`,\n"
+        f"since the sum that it knows is that of another model).{said}"
+    )
 
 
 def _words(num_unequal: int, num_values: int) -> str:
