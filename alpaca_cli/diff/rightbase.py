@@ -106,12 +106,12 @@ def _explanation(manifest: Manifest, base: WeightFolder, wrong: Sequence[Wrong],
     if all(_ROTATED.search(each.expected.name) for each in wrong) and len(wrong) > 1:
         message = f"{other}, but another conversion of it: only q_proj and k_proj differ, whose rows a converter orders"
         return message, f"convert the original weights as {name!r} was"
+    if all(is_embedding(each.expected.name) for each in wrong) and len(wrong) > 1:
+        return f"{other}, but one whose embeddings were changed", "use the base as it was published"
     files = {each.found.path.name for each in wrong if each.found is not None}
     if len(wrong) * 10 <= total and len(files) <= 2:
         names = " and ".join(sorted(files))
         return f"the base, but damaged: all of them are in {names}", f"download {names} of the base again"
-    if all(is_embedding(each.expected.name) for each in wrong):
-        return f"{other}, but one whose embeddings were changed", "use the base as it was published"
     if any(ROTARY.search(each) for each in base.tensors):
         hint = f"it was converted by an old transformers, whose conversions differed: {wanted}"
         return other, hint

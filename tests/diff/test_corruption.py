@@ -322,12 +322,12 @@ CASES: dict[str, tuple[Damage, int, str, str]] = {
         "download model-00002-of-00002.safetensors of the base again",
     ),
     "other dtype": (
-        _base(change=_in_fp32), 5, "not the base it was made from, but in another type: expected BF16, found F32",
+        _base(change=_in_fp32), 5, "the base is in another type, so its bits were not looked at: expected BF16, found F32",
         "get the base in BF16: bits that another type has rounded away cannot be got back",
     ),
     "other half": (
         _base(change=lambda tensors: tensors, dtypes=dict.fromkeys(base_tensors(), "F16")), 5,
-        "not the base it was made from, but in another type: expected BF16, found F16",
+        "the base is in another type, so its bits were not looked at: expected BF16, found F16",
         "get the base in BF16: bits that another type has rounded away cannot be got back",
     ),
     "other vocabulary": (
