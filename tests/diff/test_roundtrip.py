@@ -15,7 +15,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alpaca_cli.diff.coder import blocks, codec, make
+from alpaca_cli.diff import make
+from alpaca_cli.diff.coder import blocks, codec
 from alpaca_cli.diff.make import Made, make_exact
 from alpaca_cli.diff.readmanifest import read_manifest
 from alpaca_cli.diff.recover import recover_exact
