@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import time
 from collections import deque
@@ -168,7 +169,8 @@ def sums_text(sums: Sums) -> str:
 
 def sums_json(sums: Sums) -> dict[str, float | None]:
     """The same for machines."""
-    return {"plain": sums.plain, "with_rotary": sums.with_rotary}
+    found = {"plain": sums.plain, "with_rotary": sums.with_rotary}
+    return {name: total if total is not None and math.isfinite(total) else None for name, total in found.items()}
 
 
 def say_verified(verified: Verified) -> None:

@@ -3,6 +3,9 @@
 If the result is right, so is every value of the base that it was computed from: with the same diff, another base gives
 another result.  The base is therefore hashed only where some of its values count for nothing (rows that the tuned model
 lacks, blocks that are stored whole, bits that are rounded away), or where the result is wrong, to know why.
+
+So are vectors: one that was one number and became another comes also from a base that is the other already, since a
+value's exponent says how its difference is read, and where all are one symbol, none takes a bit.
 """
 
 from __future__ import annotations
@@ -47,6 +50,7 @@ def decode(
     digest, is_sound = hashlib.sha256(), True
     with BlockReader(path, tensor.diff) as reader, ExitStack() as stack:
         is_proof = base is not None and base.dtype == tensor.dtype and base.num_values <= prod(tensor.shape)
+        is_proof &= len(tensor.shape) > 1
         stream = None if base is None else stack.enter_context(TensorStream(base, is_hashed=not is_proof))
         is_all_used = True
         for block in blocks(tensor.shape, None if base is None else base.shape):

@@ -113,9 +113,10 @@ def model_name(path: Path) -> str:
     A fine-tuning run exports to RUN/model; a cache of Hugging Face's has models--OWNER--NAME/snapshots/VERSION.
     """
     path = _resolved(path)
+    name = (path.parent.name or path.name) if path.name == "model" else path.name
     if path.parent.name == "snapshots":
-        return path.parent.parent.name.removeprefix("models--").replace("--", "/")
-    return (path.parent.name or path.name) if path.name == "model" else path.name
+        name = path.parent.parent.name.removeprefix("models--").replace("--", "/")
+    return name.encode("utf-8", "replace").decode("utf-8")  # a folder may have a name that is no text
 
 
 def _resolved(path: Path) -> Path:

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
-
 from alpaca_cli import __version__
 from alpaca_cli.data.files import sha256
 from alpaca_cli.diff.card import exact_card
@@ -36,11 +34,11 @@ from alpaca_cli.diff.manifest import (
     digest_of,
     written,
 )
-from alpaca_cli.diff.otherfiles import copy_others, find_others
+from alpaca_cli.diff.otherfiles import INDEX, copy_others, find_others
 from alpaca_cli.diff.pairs import Pair, is_embedding, pairs
 from alpaca_cli.diff.readmanifest import read_manifest
 from alpaca_cli.diff.shardfile import LENGTH_BYTES, shard_head, shard_name
-from alpaca_cli.diff.tensorstream import TensorStream
+from alpaca_cli.diff.tensorstream import TensorStream, is_same
 from alpaca_cli.errors import UsageError
 from alpaca_cli.weights.folder import SINGLE, WeightFolder, read_folder
 from alpaca_cli.weights.safetensors import header_text, parse_header, read_header
@@ -88,9 +86,9 @@ def make_exact(
     refuse_full(out)
     base_weights, tuned_weights = read_folder(base, "base"), read_folder(tuned, "tuned model")
     paired = pairs(tuned_weights, base_weights)
-    _refuse_unwritable(paired)
+    refuse_unwritable([pair.tuned for pair in paired], [pair.base for pair in paired if pair.base is not None])
     if not allow_whole:
-        _refuse_whole(paired, base, tuned)
+        _refuse_whole(paired, base_weights, tuned)
     kept, left_out = find_others(tuned_weights)
     if left_out:
         on_note(f"not part of the model, left out: {', '.join(left_out[:8])}{', ...' if len(left_out) > 8 else ''}")
@@ -237,31 +235,23 @@ def _twins(paired: Sequence[Pair], tuned: WeightFolder) -> dict[str, str]:
     for i, one in enumerate(embeddings):
         for other in embeddings[i + 1 :]:
             is_like = (one.dtype, one.shape) == (other.dtype, other.shape)
-            if is_like and other.name not in twins and _is_same(one, other):
+            if is_like and other.name not in twins and is_same(one, other):
                 twins[other.name] = one.name
     return twins
 
 
-def _is_same(one: Tensor, other: Tensor) -> bool:
-    with TensorStream(one) as left, TensorStream(other) as right:
-        for block in blocks(one.shape, None):
-            if not np.array_equal(left.read(block.num_values, one.dtype), right.read(block.num_values, one.dtype)):
-                return False
-    return True
-
-
-def _refuse_unwritable(paired: Sequence[Pair]) -> None:
+def refuse_unwritable(tuned: Sequence[Tensor], base: Sequence[Tensor]) -> None:
     """Raises UsageError about what no manifest has room for."""
-    if len(paired) > MOST_TENSORS:
-        message = f"{len(paired):,} tensors: a diff has room for {MOST_TENSORS:,}"
-        raise UsageError(message, where=str(paired[0].tuned.path.parent))
-    for tensor in (each for pair in paired for each in (pair.tuned, pair.base) if each is not None):
+    if len(tuned) > MOST_TENSORS:
+        message = f"{len(tuned):,} tensors: a diff has room for {MOST_TENSORS:,}"
+        raise UsageError(message, where=str(tuned[0].path.parent))
+    for tensor in (*tuned, *base):
         if not 0 < len(tensor.name) <= LONGEST_NAME:
             message = f"expected tensors with names of 1 to {LONGEST_NAME:,} characters, found {len(tensor.name):,}"
             raise UsageError(message, where=str(tensor.path))
 
 
-def _refuse_whole(paired: Sequence[Pair], base: Path, tuned: Path) -> None:
+def _refuse_whole(paired: Sequence[Pair], base: WeightFolder, tuned: Path) -> None:
     whole = [pair.tuned for pair in paired if pair.base is None]
     num_bytes, total = sum(each.num_bytes for each in whole), sum(pair.tuned.num_bytes for pair in paired)
     if num_bytes <= MOST_WHOLE * total:
@@ -269,9 +259,13 @@ def _refuse_whole(paired: Sequence[Pair], base: Path, tuned: Path) -> None:
     more = f" and {len(whole) - 1} more" if len(whole) > 1 else ""
     message = (
         f"{len(whole)} of {len(paired)} tensors, {num_bytes / total:.0%} of the model, have no counterpart in the base"
-        f" ({base}), and would be published as they are: {whole[0].name}{more}"
+        f" ({base.path}), and would be published as they are: {whole[0].name}{more}"
     )
     hint = "is this the base it was tuned from? if its tensors were renamed or resized on purpose: --allow-whole"
+    here = base.tensors.get(whole[0].name)
+    if here is not None and here.dtype != whole[0].dtype:
+        types = f"{here.dtype} in the base, and {whole[0].dtype} in the tuned model"
+        hint = f"it is {types}: both have to be of one type, or of F32, BF16 or F16 each"
     raise UsageError(message, where=str(tuned), hint=hint)
 
 
@@ -296,15 +290,14 @@ def _write_index(tuned: WeightFolder, files: Sequence[WeightFile], folder: Path)
     """
     if [file.name for file in files] == [SINGLE["safetensors"]]:
         return []
-    name = f"{SINGLE['safetensors']}.index.json"
     if tuned.kind == "safetensors":
-        return copy_others(tuned.path, [name], folder, "tuned model")
+        return copy_others(tuned.path, [INDEX], folder, "tuned model")
     names = {path: file.name for path, file in zip(tuned.files, files, strict=True)}
     size = sum(each.num_bytes for each in tuned.tensors.values())
     places = {each.name: names[each.path] for each in tuned.tensors.values()}
     text = json.dumps({"metadata": {"total_size": size}, "weight_map": dict(sorted(places.items()))}, indent=2) + "\n"
-    (folder / name).write_text(text, encoding="utf-8")
-    return [OtherFile(name=name, num_bytes=len(text.encode()), sha256=sha256(text.encode()))]
+    (folder / INDEX).write_text(text, encoding="utf-8")
+    return [OtherFile(name=INDEX, num_bytes=len(text.encode()), sha256=sha256(text.encode()))]
 
 
 def _model(weights: WeightFolder) -> Model:

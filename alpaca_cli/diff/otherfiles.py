@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from alpaca_cli.data.files import reason
-from alpaca_cli.diff.filenames import folded, is_safe
-from alpaca_cli.diff.manifest import MANIFEST, OtherFile
+from alpaca_cli.diff.filenames import folded, is_safe, is_weights
+from alpaca_cli.diff.manifest import MANIFEST, Manifest, OtherFile
 from alpaca_cli.errors import DataError, IntegrityError, UsageError
-from alpaca_cli.weights.folder import WeightFolder, refuse_leading_out
+from alpaca_cli.weights.folder import SINGLE, WeightFolder, read_index, refuse_leading_out
+from alpaca_cli.weights.jsonobject import shown
 from alpaca_cli.weights.rawfile import DOWNLOAD
 
 ENDINGS = {".json", ".txt", ".model", ".jinja", ".md", ".png", ".py", ".tiktoken", ".spm", ".vocab"}
@@ -22,6 +23,7 @@ NAMES = {"LICENSE", "NOTICE"}
 TEMPLATES = "additional_chat_templates"
 """The one folder of a model folder that belongs to the model."""
 MAX_BYTES = 1 << 28
+INDEX = f"{SINGLE['safetensors']}.index.json"
 _INDEX = (".safetensors.index.json", ".bin.index.json")
 _BLOCK = 1 << 20
 
@@ -44,7 +46,7 @@ def find_others(model: WeightFolder) -> tuple[list[str], list[str]]:
             names = [name]
         for each in names:
             file = Path(each)
-            is_known = each != MANIFEST and (file.suffix in ENDINGS or file.stem in NAMES)
+            is_known = each != MANIFEST and (file.suffix in ENDINGS or (file.stem in NAMES and not is_weights(each)))
             is_kept = is_safe(each) and is_known and folded(each) not in map(folded, kept)
             (kept if is_kept else left_out).append(each)
     return kept, left_out
@@ -62,6 +64,19 @@ def check_others(folder: Path, files: Sequence[OtherFile]) -> None:
     """
     for file in files:
         _checked(file, _copy(folder, file.name, None, "diff", within=folder.parent), folder)
+
+
+def check_index(folder: Path, manifest: Manifest) -> None:
+    """Raises DataError if the index among a diff's files leads a loader elsewhere than to the files of weights."""
+    if all(file.name != INDEX for file in manifest.files):
+        return
+    files = {tensor.name: file.name for file, header in manifest.headers(folder) for tensor in header.tensors}
+    wrong = [
+        name for name, file in read_index(folder / INDEX, "diff", folder.parent).items() if files.get(name) != file
+    ]
+    if wrong:
+        message = f"{len(wrong)} tensors are not where this index of the diff says: {shown(wrong[0])}"
+        raise DataError(message, where=str(folder / INDEX), hint="ask whoever made the diff to make it again")
 
 
 def recover_others(folder: Path, files: Sequence[OtherFile], target: Path) -> None:

@@ -16,7 +16,7 @@ from alpaca_cli.diff.decode import BaseDiffers, decode
 from alpaca_cli.diff.flusher import Flusher
 from alpaca_cli.diff.folders import new_folder, refuse_entangled, refuse_full, refuse_too_large
 from alpaca_cli.diff.manifest import MODEL_FILES, Manifest, TunedTensor, WeightFile
-from alpaca_cli.diff.otherfiles import check_others, recover_others
+from alpaca_cli.diff.otherfiles import check_index, check_others, recover_others
 from alpaca_cli.diff.readmanifest import read_exact
 from alpaca_cli.diff.rightbase import find_base, refuse_base
 from alpaca_cli.diff.shardfile import check_shards
@@ -60,6 +60,7 @@ def recover_exact(
     manifest, digest = read_exact(diff)
     check_shards(diff, manifest)
     check_others(diff / MODEL_FILES, manifest.files)
+    check_index(diff / MODEL_FILES, manifest)
     weights = read_folder(base, "base")
     found = find_base(manifest, weights)
     with new_folder(out, f"recovering-{digest[:12]}", is_resumed=True) as folder, Flusher() as flusher:

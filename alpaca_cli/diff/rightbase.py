@@ -46,7 +46,8 @@ def find_base(manifest: Manifest, base: WeightFolder) -> Mapping[str, Tensor]:
 
 def told_from(manifest: Manifest) -> list[BaseTensor]:
     """The tensors of the base that a diff needs, each once."""
-    return list({tensor.base.name: tensor.base for tensor in manifest.tensors if tensor.base is not None}.values())
+    firsts, seconds = (tensor.base for tensor in manifest.tensors), (each.second_base for each in manifest.differences)
+    return list({each.name: each for each in (*firsts, *seconds) if each is not None}.values())
 
 
 def refuse_base(manifest: Manifest, base: WeightFolder, found: Mapping[str, Tensor], workers: int) -> IntegrityError:
@@ -58,12 +59,15 @@ def refuse_base(manifest: Manifest, base: WeightFolder, found: Mapping[str, Tens
 
     rights = each_of(expected, is_right, workers, lambda: None)
     wrong = [Wrong(each, found[each.name]) for each, right in zip(expected, rights, strict=True) if not right]
+    if not wrong:
+        message = "the base was read twice, first with tensors that differ, then with none that do"
+        return IntegrityError(message, where=str(base.path), hint="check the disk and the memory of this machine")
     return _error(manifest, base, wrong)
 
 
 def _error(manifest: Manifest, base: WeightFolder, wrong: Sequence[Wrong]) -> IntegrityError:
     total = len(told_from(manifest))
-    first = wrong[0].expected.name if wrong else ""
+    first = wrong[0].expected.name
     more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
     what, hint = _explanation(manifest, base, wrong, total)
     count = f"{len(wrong)} of {total} tensors differ ({first}{more})"

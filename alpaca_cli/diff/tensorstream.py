@@ -12,13 +12,25 @@ from numpy.typing import NDArray
 from alpaca_cli.diff.floats import convert
 from alpaca_cli.weights.tensor import ITEM_BYTES, Tensor, TensorReader
 
-_REST = 1 << 21  # bytes that are read at once where only their digest is wanted
+_REST = 1 << 21  # bytes that are read at once where their values are not wanted
 
 
 def digest_of(tensor: Tensor) -> str:
     """The SHA-256 of a tensor's bytes in row order."""
     with TensorStream(tensor) as stream:
         return stream.finish()
+
+
+def is_same(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors of one type and shape are bit for bit the same."""
+    with TensorReader(one) as left, TensorReader(other) as right:
+        for start in range(0, one.num_bytes, _REST):
+            parts = np.empty((2, min(_REST, one.num_bytes - start)), np.uint8)
+            left.read_into(parts[0], start)
+            right.read_into(parts[1], start)
+            if not np.array_equal(parts[0], parts[1]):
+                return False
+    return True
 
 
 class TensorStream:

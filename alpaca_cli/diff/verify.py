@@ -11,7 +11,7 @@ from alpaca_cli.diff.crew import Progress, each_of, num_workers
 from alpaca_cli.diff.decode import BaseDiffers, decode
 from alpaca_cli.diff.folders import refuse_entangled
 from alpaca_cli.diff.manifest import MANIFEST, MODEL_FILES, Manifest, TunedTensor
-from alpaca_cli.diff.otherfiles import check_others
+from alpaca_cli.diff.otherfiles import check_index, check_others
 from alpaca_cli.diff.readmanifest import read_exact, read_manifest
 from alpaca_cli.diff.rightbase import find_base, refuse_base, told_from
 from alpaca_cli.diff.shardfile import BlockReader, check_shards
@@ -53,6 +53,7 @@ def verify_exact(
     manifest, digest = read_exact(diff)
     check_shards(diff, manifest)
     check_others(diff / MODEL_FILES, manifest.files)
+    check_index(diff / MODEL_FILES, manifest)
     if base is None:
         _check_bytes(manifest, diff, num_workers(workers), on_progress)
     else:
@@ -90,12 +91,7 @@ def verify_additive(
     if base is not None:
         weights = read_folder(base, "base")
         found = find_base(manifest, weights)
-        seconds = [each.second_base for each in manifest.differences if each.second_base is not None]
-        told = {each.name: found[each.name].name for each in told_from(manifest)}
-        origin = {
-            told.get(each.name, each.name): (each.dtype, each.shape, each.sha256)
-            for each in [*told_from(manifest), *seconds]
-        }
+        origin = {found[each.name].name: (each.dtype, each.shape, each.sha256) for each in told_from(manifest)}
         if _differing(origin, weights, "verify the base", num_workers(workers), on_progress, may_have_more=True):
             raise refuse_base(manifest, weights, found, num_workers(workers))
     is_rounded = tuned is not None and _check_tuned(manifest, tuned, num_workers(workers), on_progress)

@@ -100,7 +100,7 @@ def _list_files(path: Path, what: str) -> tuple[Kind, tuple[Path, ...], Mapping[
             refuse_leading_out(file, what)
             return kind, (file,), {}
         if index.exists() or index.is_symlink():
-            weight_map = _read_index(index, what)
+            weight_map = read_index(index, what)
             files = tuple(path / each for each in sorted(set(weight_map.values())))
             _refuse_missing(path, files)
             for file in files:
@@ -122,9 +122,12 @@ def _no_weights(path: Path) -> str:
     return "name a folder with model.safetensors or its shards; config.json alone is not enough"
 
 
-def _read_index(index: Path, what: str) -> dict[str, str]:
-    """The name of each tensor's shard, which lies beside the index."""
-    refuse_leading_out(index, what)
+def read_index(index: Path, what: str, folder: Path | None = None) -> dict[str, str]:
+    """The name of each tensor's shard, which lies beside the index; that must lie in `folder` (None: the one it is in).
+
+    Raises UsageError, DataError.
+    """
+    refuse_leading_out(index, what, folder)
     with RawFile(index, what="index") as file:
         text = file.read(0, min(file.size, LONGEST + 1))
     weight_map = read_object(text, index, "index of a model's shards").get("weight_map")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import filecmp
 import json
+import math
 import os
 import pty
 import shlex
@@ -18,7 +19,8 @@ from pathlib import Path
 import pytest
 
 from alpaca_cli.cli import screen
-from alpaca_cli.cli.diff_view import Meter, percent
+from alpaca_cli.cli.diff_view import Meter, percent, sums_json
+from alpaca_cli.diff.additive.sums import Sums
 from alpaca_cli.diff.manifest import MANIFEST
 from conftest import Outcome
 from small_models import LAYERS, make_pair
@@ -462,3 +464,8 @@ def test_a_file_that_is_there_from_before_is_told(alpaca: Alpaca, made: None, mo
     assert (again.code, again.json["kept"]) == (0, 1)
     assert "1 of them there from before" in again.err
     assert is_tuned("out")
+
+
+def test_a_sum_that_is_no_number_is_none_in_json() -> None:
+    assert sums_json(Sums(math.nan, math.inf, 0.0)) == {"plain": None, "with_rotary": None}
+    assert sums_json(Sums(1.5, None, 0.0)) == {"plain": 1.5, "with_rotary": None}

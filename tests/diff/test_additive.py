@@ -12,10 +12,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from alpaca_cli.data.files import sha256
 from alpaca_cli.diff.additive.additive import make_additive, recover_additive
-from alpaca_cli.diff.manifest import MANIFEST
+from alpaca_cli.diff.additive.modelfiles import MAX_SHARD_BYTES, MAX_SHARD_TENSORS, Outline, split
+from alpaca_cli.diff.manifest import MANIFEST, OtherFile, written
 from alpaca_cli.diff.readmanifest import read_manifest
-from alpaca_cli.errors import IntegrityError, UsageError
+from alpaca_cli.diff.verify import verify_additive
+from alpaca_cli.errors import AlpacaError, DataError, IntegrityError, UsageError
 from diff_scripts import (
     as_bin,
     fastchat_recover,
@@ -26,6 +29,7 @@ from diff_scripts import (
     tiny_base,
     tiny_tuned,
 )
+from weight_folders import anything, floats, write_model
 
 F32, BF16, F16 = torch.float32, torch.bfloat16, torch.float16
 SHARDS = 20_000  # bytes: some ten files
@@ -299,10 +303,11 @@ def test_a_second_base_tensor_that_differs_is_told(models: Any, tmp_path: Path) 
     weights["lm_head.weight"][0, 0] += 1
     save_file(weights, base / "model.safetensors", {"format": "pt"})
 
-    with pytest.raises(
-        IntegrityError, match=r"made from model.embed_tokens.weight and lm_head.weight, which this base"
-    ):
+    told = r"1 of 21 tensors differ \(lm_head.weight\): the base, but damaged"
+    with pytest.raises(IntegrityError, match=told):
         recover_additive(base, tmp_path / "diff", tmp_path / "out")
+    with pytest.raises(IntegrityError, match=told):
+        verify_additive(tmp_path / "diff", base=base)
 
     assert only_inputs(tmp_path, "diff", "base")
 
@@ -404,6 +409,58 @@ def test_what_the_base_lacks_is_not_published_unasked(models: Any, tmp_path: Pat
     assert num_unequal(load_file(tmp_path / "out" / "model.safetensors"), weights) == 0
 
 
+def test_a_quantised_base_is_told(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    base = write_model(tmp_path / "base", {"w": anything(rng, "F8_E4M3", (4, 4))})
+    tuned = write_model(tmp_path / "tuned", {"w": anything(rng, "BF16", (4, 4))})
+
+    with pytest.raises(DataError, match="w is F8_E4M3: differences are made of F32, BF16, F16") as caught:
+        make_additive(base, tuned, tmp_path / "diff")
+
+    assert caught.value.problems[0].hint == "name both models in one of these types"
+    assert only_inputs(tmp_path, "base", "tuned")
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "message"),
+    [
+        ("", UsageError, "expected tensors with names of 1 to 1,000 characters, found 0"),
+        ("n" * 1001, UsageError, "expected tensors with names of 1 to 1,000 characters, found 1,001"),
+        ("__metadata__", DataError, "header of a safetensors file"),
+    ],
+)
+def test_names_that_cannot_be_written_are_refused_before_the_work(
+    name: str, error: type[AlpacaError], message: str, tmp_path: Path
+) -> None:
+    weights = {"w": floats(np.ones((4, 4)), "BF16")}
+    base = write_model(tmp_path / "base", weights)
+    tuned = write_model(tmp_path / "tuned", {**weights, name: floats(np.ones(1), "BF16")}, kind="bin")
+    told: list[str] = []
+
+    with pytest.raises(error, match=message):
+        make_additive(base, tuned, tmp_path / "diff", on_progress=lambda what, *_: told.append(what))
+
+    assert not told
+    assert only_inputs(tmp_path, "base", "tuned")
+
+
+def test_more_tensors_than_a_header_has_room_for_are_split() -> None:
+    contents = split([Outline(f"{n}", "BF16", ()) for n in range(MAX_SHARD_TENSORS + 1)], MAX_SHARD_BYTES)
+
+    assert [len(content) for content in contents.values()] == [MAX_SHARD_TENSORS, 1]
+
+
+def test_a_config_with_half_a_character_is_written(tmp_path: Path) -> None:
+    base = write_model(tmp_path / "base", {"w": floats(np.ones((4, 4)), "BF16")})
+    tuned = write_model(tmp_path / "tuned", {"w": floats(np.full((4, 4), 1.5), "BF16")})
+    (tuned / "config.json").write_text('{"model_type": "llama", "note": "\\ud800"}')
+
+    make_additive(base, tuned, tmp_path / "diff")
+    recover_additive(base, tmp_path / "diff", tmp_path / "out", dtype="F32")
+
+    assert json.loads((tmp_path / "out/config.json").read_text())["note"] == "\ud800"
+
+
 def test_what_the_original_cannot_recover_is_told(models: Any, tmp_path: Path) -> None:
     base, tuned = models(grow=False)
     notes = Notes()
@@ -447,3 +504,18 @@ def test_progress_ends_where_it_should(models: Any, tmp_path: Path) -> None:
 
     assert made[-1][1] == made[-1][2] and told[-1][1] == told[-1][2]
     assert (made[-1][0], told[-1][0]) == ("subtract", "add")
+
+
+def test_an_index_among_the_files_of_a_diff_is_refused(tmp_path: Path) -> None:
+    base = write_model(tmp_path / "base", {"w": floats(np.ones((4, 4)), "BF16")})
+    tuned = write_model(tmp_path / "tuned", {"w": floats(np.full((4, 4), 1.5), "BF16")})
+    manifest = make_additive(base, tuned, tmp_path / "diff").manifest
+    name, raw = "model.safetensors.index.json", b'{"weight_map": {"w": "../elsewhere.safetensors"}}'
+    (tmp_path / "diff/model" / name).write_bytes(raw)
+    more = OtherFile(name=name, num_bytes=len(raw), sha256=sha256(raw))
+    (tmp_path / "diff" / MANIFEST).write_bytes(written(manifest.model_copy(update={"files": (*manifest.files, more)})))
+
+    with pytest.raises(DataError, match=r"expected no model.safetensors.index.json among the files"):
+        recover_additive(base, tmp_path / "diff", tmp_path / "out")
+
+    assert only_inputs(tmp_path, "base", "tuned", "diff")

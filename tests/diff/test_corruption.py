@@ -323,12 +323,12 @@ CASES: dict[str, tuple[Damage, int, str, str]] = {
     ),
     "other dtype": (
         _base(change=_in_fp32), 5, "the base is in another type, so its bits were not looked at: expected BF16, found F32",
-        "get the base in BF16: bits that another type has rounded away cannot be got back",
+        "an exact diff needs the very bits: get the base in BF16",
     ),
     "other half": (
         _base(change=lambda tensors: tensors, dtypes=dict.fromkeys(base_tensors(), "F16")), 5,
         "the base is in another type, so its bits were not looked at: expected BF16, found F16",
-        "get the base in BF16: bits that another type has rounded away cannot be got back",
+        "an exact diff needs the very bits: get the base in BF16",
     ),
     "other vocabulary": (
         _base(change=_grown), 5,

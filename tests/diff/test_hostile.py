@@ -342,6 +342,30 @@ def test_a_manifest_of_another_text(pair: SmallPair, name: str) -> None:
     refused(pair, DataError, message)
 
 
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        ("../precious/model.safetensors", "expected the names of shards beside it"),
+        ("model-00002-of-00002.safetensors", "1 tensors are not where this index of the diff says"),
+        ("other.safetensors", "1 tensors are not where this index of the diff says"),
+    ],
+)
+def test_an_index_that_leads_elsewhere(file: str, message: str, pair: SmallPair) -> None:
+    name = "model.safetensors.index.json"
+    index = json.loads((pair.diff / "model" / name).read_text())
+    index["weight_map"]["model.embed_tokens.weight"] = file
+    raw = json.dumps(index).encode()
+    (pair.diff / "model" / name).write_bytes(raw)
+
+    def change(content: Content) -> None:
+        (said,) = (each for each in content["files"] if each["name"] == name)
+        said.update(num_bytes=len(raw), sha256=sha256(raw))
+
+    forge(pair.diff, change)
+
+    refused(pair, DataError, message)
+
+
 def test_an_additive_manifest_is_nothing_for_exact_code(pair: SmallPair) -> None:
     def change(content: Content) -> None:
         content |= {"kind": "additive", "shards": [], "differences": []}
@@ -577,6 +601,7 @@ def test_make_keeps_no_file_that_recover_would_refuse(tmp_path: Path) -> None:
     (folder / "Config.json").write_text("a twin of config.json on a Mac")
     (folder / "con.json").write_text("a device of Windows")
     (folder / "a:b.json").write_text("")
+    (folder / "LICENSE.bin").write_text("")
     (folder / "additional_chat_templates").mkdir()
     (folder / "additional_chat_templates" / "tool.jinja").write_text("")
     (folder / "additional_chat_templates" / "what?.jinja").write_text("")
@@ -584,7 +609,7 @@ def test_make_keeps_no_file_that_recover_would_refuse(tmp_path: Path) -> None:
     kept, left_out = find_others(read_folder(folder))
 
     assert kept == ["Config.json", "additional_chat_templates/tool.jinja", "tokenizer.json"]
-    assert left_out == ["a:b.json", "additional_chat_templates/what?.jinja", "con.json", "config.json"]
+    assert left_out == ["LICENSE.bin", "a:b.json", "additional_chat_templates/what?.jinja", "con.json", "config.json"]
 
 
 @pytest.mark.slow

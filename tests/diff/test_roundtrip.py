@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +22,7 @@ from alpaca_cli.diff.make import Made, make_exact
 from alpaca_cli.diff.readmanifest import read_manifest
 from alpaca_cli.diff.recover import recover_exact
 from alpaca_cli.diff.verify import verify_exact
-from alpaca_cli.errors import UsageError
+from alpaca_cli.errors import IntegrityError, UsageError
 from tiny_base import make_base, make_data
 from weight_folders import (
     BYTES,
@@ -514,6 +515,52 @@ def test_tensors_without_a_base_are_not_published_unasked(tmp_path: Path) -> Non
     assert {tensor.name: tensor.base is None for tensor in made.manifest.tensors} == {
         "a.weight": False, "new.weight": True, "a.bias": True,
     }  # fmt: skip
+
+
+def test_a_quantised_base_is_told(tmp_path: Path) -> None:
+    rng = np.random.default_rng(16)
+    base = write_model(tmp_path / "base", {"a.weight": anything(rng, "F8_E4M3", (4, 20))})
+    tuned = write_model(tmp_path / "tuned", {"a.weight": anything(rng, "BF16", (4, 20))})
+
+    with pytest.raises(UsageError, match="have no counterpart in the base") as caught:
+        make_exact(base, tuned, tmp_path / "diff")
+
+    types = "it is F8_E4M3 in the base, and BF16 in the tuned model"
+    assert caught.value.problems[0].hint == f"{types}: both have to be of one type, or of F32, BF16 or F16 each"
+    assert not (tmp_path / "diff").exists()
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (64,)])
+def test_a_base_that_has_the_tuned_values_already_is_another(shape: tuple[int, ...], tmp_path: Path) -> None:
+    """Where all values are one number, and become one of the next exponent, it comes to the right result too."""
+    rng = np.random.default_rng(17)
+    before, after = (patterns("BF16", np.full(shape, bits)) for bits in (0x3F7F, 0x3F80))
+    base = write_model(tmp_path / "base", {"a.weight": anything(rng, "BF16", (4, 20)), "norm": before})
+    tuned = write_model(tmp_path / "tuned", {"a.weight": anything(rng, "BF16", (4, 20)), "norm": after})
+    make_exact(base, tuned, tmp_path / "diff")
+    raw = (base / "model.safetensors").read_bytes()
+    (base / "model.safetensors").write_bytes(raw[: -after[1].nbytes] + after[1].tobytes())
+
+    with pytest.raises(IntegrityError, match=r"1 of 2 tensors differ \(norm\)"):
+        recover_exact(base, tmp_path / "diff", tmp_path / "out")
+
+    assert not (tmp_path / "out").exists()
+
+
+def test_folders_whose_names_are_no_text(tmp_path: Path) -> None:
+    tensors = {"a.weight": anything(np.random.default_rng(18), "BF16", (4, 20))}
+    base, tuned = (tmp_path / os.fsdecode(name) for name in (b"base\xff", b"tuned\xff"))
+    try:
+        write_model(base, tensors)
+    except OSError:
+        pytest.skip("no such names here")
+    write_model(tuned, tensors)
+
+    made = make_exact(base, tuned, tmp_path / "diff")
+    recover_exact(base, tmp_path / "diff", tmp_path / "out")
+
+    assert (made.manifest.base.name, made.manifest.tuned.name) == ("base?", "tuned?")
+    assert read_model(tmp_path / "out") == content(tensors)
 
 
 def test_other_files_come_back_and_what_is_left_out_is_told(tmp_path: Path) -> None:

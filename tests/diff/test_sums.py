@@ -26,7 +26,7 @@ def test_what_the_rotary_buffers_of_alpaca_7b_count() -> None:
     [
         {"model_type": "gpt2"}, {"num_hidden_layers": None}, {"num_hidden_layers": "32"}, {"hidden_size": 0},
         {"num_attention_heads": True}, {"head_dim": 8192}, {"rope_theta": "x"}, {"rope_theta": 0},
-        {"rope_theta": 1e400},
+        {"rope_theta": 1e400}, {"rope_theta": 10**400},
     ],
 )  # fmt: skip
 def test_of_other_or_strange_configs_there_is_none(changes: dict[str, Any]) -> None:

@@ -29,13 +29,14 @@ from alpaca_cli.diff.additive.terms import Model, Term, pair, read_model, refuse
 from alpaca_cli.diff.crew import Progress, each_of, num_workers
 from alpaca_cli.diff.floats import FLOATS
 from alpaca_cli.diff.folders import model_name, new_folder, refuse_entangled, refuse_full, refuse_too_large
+from alpaca_cli.diff.make import refuse_unwritable
 from alpaca_cli.diff.manifest import MANIFEST, MODEL_FILES, Manifest, TunedTensor, WeightFile, digest_of, written
 from alpaca_cli.diff.manifest import Model as Named
 from alpaca_cli.diff.otherfiles import copy_others, find_others, recover_others
 from alpaca_cli.diff.readmanifest import read_manifest
 from alpaca_cli.diff.rightbase import find_base, refuse_base
 from alpaca_cli.errors import UsageError
-from alpaca_cli.weights.safetensors import header_text
+from alpaca_cli.weights.safetensors import header_text, parse_header
 
 OnProgress = Callable[[str, int, int], None]
 OnNote = Callable[[str], None]
@@ -101,6 +102,8 @@ def make_additive(
     refuse_full(out)
     first, second = read_model(base, "base"), read_model(tuned, "tuned model")
     terms = pair(first, second, "tuned model", on_note)
+    refuse_unwritable([term.tensor for term in terms], [each for term in terms for each in term.base])
+    weights, order = _weight_files([_outline(term, term.tensor.dtype) for term in terms], max_shard_bytes, tuned)
     if not allow_whole:
         refuse_whole(terms, second)
     limits = limits_of_others(first, second, terms)
@@ -120,7 +123,6 @@ def make_additive(
         with ModelFiles(folder, outlines, max_shard_bytes=max_shard_bytes) as files:
             work = partial(subtract, dtype=dtype, files=files, progress=progress)
             found = list(each_of(terms, work, num_workers(workers), progress.stop))
-        weights, order = _weight_files([_outline(term, term.tensor.dtype) for term in terms], max_shard_bytes)
         by_name = {each.tuned.name: each for each in found}
         manifest = Manifest(
             format="alpaca-diff", version=1, kind="additive", made_by=f"alpaca {__version__}", base=_named(first),
@@ -130,6 +132,7 @@ def make_additive(
         )  # fmt: skip
         raw, total = written(manifest), _sums(second, terms, [each.total for each in found])
         (folder / MANIFEST).write_bytes(raw)
+        read_manifest(folder)  # nothing is published that would be refused
         card = additive_card(manifest, digest_of(raw), num_bytes, total, limits)
         (folder / _CARD).write_text(card, encoding="utf-8")
     return MadeAdditive(out, manifest, digest_of(raw), num_bytes, total, left_out)
@@ -205,10 +208,18 @@ def _outline(term: Term, dtype: str) -> Outline:
     return Outline(term.tensor.name, dtype, term.tensor.shape)
 
 
-def _weight_files(outlines: Sequence[Outline], max_shard_bytes: int) -> tuple[tuple[WeightFile, ...], list[str]]:
-    """The files of the recovered model, and the names of all tensors in the order in which they lie there."""
+def _weight_files(
+    outlines: Sequence[Outline], max_shard_bytes: int, tuned: Path
+) -> tuple[tuple[WeightFile, ...], list[str]]:
+    """The files of the recovered model, and the names of all tensors in the order in which they lie there.
+
+    Raises DataError about names that no safetensors file can have, as those of .bin may be.
+    """
     contents = split(outlines, max_shard_bytes)
-    files = (WeightFile(name=name, header=header_text(content).decode("utf-8")) for name, content in contents.items())
+    texts = {name: header_text(content) for name, content in contents.items()}
+    for text in texts.values():
+        parse_header(text, tuned)
+    files = (WeightFile(name=name, header=text.decode("utf-8")) for name, text in texts.items())
     return tuple(files), [outline.name for content in contents.values() for outline in content]
 
 

@@ -31,4 +31,4 @@ def write_config(config: Mapping[str, Any], folder: Path, dtype: str) -> None:
     """Write it as transformers does, which calls the type `torch_dtype` up to its version 4, and `dtype` since."""
     keys = [key for key in ("dtype", "torch_dtype") if key in config] or ["torch_dtype"]
     settled = {**config, **dict.fromkeys(keys, _NAMES[dtype])}
-    (folder / CONFIG).write_text(json.dumps(settled, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / CONFIG).write_text(json.dumps(settled, indent=2) + "\n", encoding="utf-8")

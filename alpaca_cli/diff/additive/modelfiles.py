@@ -17,6 +17,8 @@ from alpaca_cli.weights.safetensors import header_text
 from alpaca_cli.weights.tensor import ITEM_BYTES
 
 MAX_SHARD_BYTES = 5 * 10**9
+MAX_SHARD_TENSORS = 50_000
+"""Whose header is surely not too long to be read."""
 
 
 class Outline(NamedTuple):
@@ -89,14 +91,14 @@ class ModelFiles:
 
 
 def split(outlines: Sequence[Outline], max_bytes: int) -> Mapping[str, list[Outline]]:
-    """What each file holds, by its name: at most `max_bytes` where no single tensor is larger.
+    """What each file holds, by its name: `max_bytes` where no single tensor is larger, and MAX_SHARD_TENSORS, at most.
 
     In a file wide types come first, so that all values lie at multiples of their size.
     """
     contents: list[list[Outline]] = [[]]
     room = max_bytes
     for outline in outlines:
-        if outline.num_bytes > room and contents[-1]:
+        if contents[-1] and (outline.num_bytes > room or len(contents[-1]) == MAX_SHARD_TENSORS):
             contents.append([])
             room = max_bytes
         contents[-1].append(outline)

@@ -56,7 +56,7 @@ def rotary_sum(config: Mapping[str, Any]) -> float | None:
     width = _count(config, "head_dim") or (hidden // heads if heads else 0)
     if config.get("model_type") != "llama" or not layers or not 0 < width <= hidden:
         return None
-    if not isinstance(theta, int | float) or not 1 <= theta < math.inf:
+    if not isinstance(theta, int | float) or not 1 <= theta < 1e300:
         return None
     return layers * math.fsum(theta ** (-2 * i / width) for i in range(width // 2))
 

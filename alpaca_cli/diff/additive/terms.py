@@ -14,18 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from alpaca_cli.diff.additive.modelconfig import read_config
 from alpaca_cli.diff.floats import FLOATS
 from alpaca_cli.diff.make import MOST_WHOLE
+from alpaca_cli.diff.tensorstream import is_same
 from alpaca_cli.errors import DataError, UsageError
 from alpaca_cli.weights.folder import ROTARY, WeightFolder, read_folder
-from alpaca_cli.weights.tensor import Tensor, TensorReader
+from alpaca_cli.weights.tensor import Tensor
 
 _INPUT = re.compile(r"(^|\.)(embed_tokens|embed_in|wte|word_embeddings|tok_embeddings)\.weight$")
 _OUTPUT = re.compile(r"(^|\.)(lm_head|embed_out)\.(weight|bias)$")
-_COMPARED = 1 << 22  # bytes at once
 
 
 @dataclass(frozen=True)
@@ -84,10 +82,8 @@ def pair(base: Model, other: Model, what: str, on_note: Callable[[str], None]) -
         raise UsageError(
             message, where=str(base.folder.path), hint=f"name the base model that the {what} was made from"
         )
-    used = {each.name for term in terms for each in term.base}
-    unused = [
-        name for name in base.folder.tensors if name not in used | set(base.folder.shared) and not ROTARY.search(name)
-    ]
+    used = {each.name for term in terms for each in term.base} | base.folder.shared.keys()
+    unused = [name for name in base.folder.tensors if name not in used and not ROTARY.search(name)]
     if unused:
         on_note(f"{_count(unused)} of the base that the {what} lacks: left out")
     return terms
@@ -119,7 +115,9 @@ def _term(name: str, tensor: Tensor, base: Model, other: Model, what: str) -> Te
     for each in (tensor, *found):
         if found and each.dtype not in FLOATS:
             message = f"{each.name} is {each.dtype}: differences are made of {', '.join(FLOATS)}"
-            raise DataError(message, where=str(each.path), hint="use an exact diff, which takes every type")
+            is_like = all(one.dtype == tensor.dtype for one in found)
+            hint = "use an exact diff, which takes every type" if is_like else "name both models in one of these types"
+            raise DataError(message, where=str(each.path), hint=hint)
     if len(rows) > 1:
         raise UsageError("the base's input and output have different numbers of rows", where=str(base.folder.path))
     return Term(tensor, tuple(found), max(rows, default=0))
@@ -153,18 +151,7 @@ def _is_tied(config: Mapping[str, Any], folder: WeightFolder, own: Tensor | None
         return said is not False and (own or head) is not None
     if not said or own.shape != head.shape or own.dtype != head.dtype:
         return False
-    return folder.shared.get(head.name) == own.name or folder.shared.get(own.name) == head.name or _are_equal(own, head)
-
-
-def _are_equal(one: Tensor, other: Tensor) -> bool:
-    with TensorReader(one) as first, TensorReader(other) as second:
-        for start in range(0, one.num_bytes, _COMPARED):
-            blocks = np.empty((2, min(_COMPARED, one.num_bytes - start)), np.uint8)
-            first.read_into(blocks[0], start)
-            second.read_into(blocks[1], start)
-            if (blocks[0] != blocks[1]).any():
-                return False
-    return True
+    return folder.shared.get(head.name) == own.name or folder.shared.get(own.name) == head.name or is_same(own, head)
 
 
 def _shape(tensor: Tensor) -> str:
