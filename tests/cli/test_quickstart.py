@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from alpaca_cli.cli import diff, quickstart
+from alpaca_cli.errors import IntegrityError
 from conftest import Outcome
 from small_models import make_pair
 
@@ -57,25 +58,37 @@ def test_the_whole_way_makes_everything_it_names(alpaca: Alpaca) -> None:
     assert re.search(r"^  All \d+ files of the model came back bit for bit", run.err, re.MULTILINE)
 
 
-@pytest.mark.parametrize("is_spoilt", [False, True])
-def test_a_model_comes_back_bit_for_bit_only_if_it_does(
-    alpaca: Alpaca, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, is_spoilt: bool
-) -> None:
+def make_folder() -> Path:
+    """What the quickstart has when it comes to the diff."""
     base, tuned = make_pair(Path("drawn"))
     for path, name in ((base, "base"), (tuned, "tuned/model")):
         shutil.copytree(path, Path("a b", name))
-    recover = diff.recover
+    return Path("a b")
+
+
+def test_a_model_that_does_not_come_back_is_no_success(
+    alpaca: Alpaca, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, recover = make_folder(), diff.recover
 
     def spoil(*words: Path) -> None:
         recover(*words)
-        Path("a b/recovered/config.json").write_text("{}")
+        (folder / "recovered/config.json").write_text("{}")
 
-    monkeypatch.setattr(diff, "recover", spoil if is_spoilt else recover)
-    lies = quickstart._diff(Path("a b"), force=False)
+    monkeypatch.setattr(diff, "recover", spoil)
+
+    with pytest.raises(IntegrityError, match=r"a b/recovered: config\.json did not come back as it was"):
+        quickstart._diff(folder, force=False)
+
+    assert "bit for bit: they were compared" not in capsys.readouterr().err
+
+
+def test_a_model_comes_back_bit_for_bit(alpaca: Alpaca, capsys: pytest.CaptureFixture[str]) -> None:
+    lies = quickstart._diff(make_folder(), force=False)
     told = capsys.readouterr().err
 
     assert all(path.is_dir() for path in lies)
-    assert ("All 3 files of the model came back bit for bit" in told) == (not is_spoilt)
+    assert "All 3 files of the model came back bit for bit" in told
     assert re.search(r"^  The weights are \d\d\.\d kB, their diff \d\d\.\d kB \(\d\d\.\d%\)", told, re.MULTILINE)
     commands = [line for line in told.splitlines() if line.startswith("$ alpaca ")]
     assert len(commands) == 2

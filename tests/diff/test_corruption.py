@@ -322,7 +322,8 @@ CASES: dict[str, tuple[Damage, int, str, str]] = {
         "download model-00002-of-00002.safetensors of the base again",
     ),
     "other dtype": (
-        _base(change=_in_fp32), 5, "the base is in another type, so its bits were not looked at: expected BF16, found F32",
+        _base(change=_in_fp32), 5,
+        "the base is in another type, so its bits were not looked at: expected BF16, found F32",
         "an exact diff needs the very bits: get the base in BF16",
     ),
     "other half": (
