@@ -165,7 +165,8 @@ def _publish(folder: Path, path: Path) -> None:
     for entry in [*folder.rglob("*"), folder]:
         _sync(entry)
     folder.rename(path)  # also onto an empty folder
-    _sync(path.parent)
+    with suppress(OSError):  # it is there and whole: that a crash of the machine might undo its name is no failure
+        _sync(path.parent)
 
 
 def _sync(path: Path) -> None:

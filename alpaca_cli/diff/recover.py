@@ -65,7 +65,7 @@ def recover_exact(
     found = find_base(manifest, weights)
     with new_folder(out, f"recovering-{digest[:12]}", is_resumed=True) as folder, Flusher() as flusher:
         files = [_File(folder, file, header, flusher) for file, header in manifest.headers(folder)]
-        kept = {file.path for file in files if file.is_there(manifest, workers)}
+        kept = {file.path for file in files if file.is_there(manifest, workers, on_progress)}
         left = [file for file in files if file.path not in kept]
         if kept:
             on_note(f"{len(kept)} of {len(files)} files are there from before, and whole")
@@ -96,20 +96,24 @@ class _File:
         self._left = len(header.tensors)
         self._flusher = flusher
 
-    def is_there(self, manifest: Manifest, workers: int | None) -> bool:
+    def is_there(self, manifest: Manifest, workers: int | None, on_progress: Callable[[str, int, int], None]) -> bool:
         """Whether an earlier recovery finished it: it is read to know."""
         if not self.path.is_file() or self.path.stat().st_size != self.num_bytes:
             return False
         digests = {tensor.name: tensor.sha256 for tensor in manifest.tensors}
 
+        progress = Progress(f"check {self.path.name}", self.num_bytes, on_progress)
+
         def is_right(tensor: Tensor) -> bool:
-            return digest_of(tensor) == digests[tensor.name]
+            digest = digest_of(tensor)
+            progress.add(tensor.num_bytes)
+            return digest == digests[tensor.name]
 
         try:
             header = read_header(self.path)
             if header.text != self.header.text:
                 return False
-            return all(each_of(header.tensors, is_right, num_workers(workers), lambda: None))
+            return all(each_of(header.tensors, is_right, num_workers(workers), progress.stop))
         except AlpacaError:
             return False
 

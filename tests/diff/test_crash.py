@@ -311,10 +311,14 @@ def test_a_kept_file_that_is_damaged_is_written_again(small: SmallPair, tmp_path
     (left / first.name).write_bytes(first.read_bytes()[:-1] + b"?")
     (left / second.name).write_bytes(second.read_bytes())
     notes: list[str] = []
+    told: list[str] = []
 
-    recovered = recover_exact(small.base, small.diff, tmp_path / "out", on_note=notes.append)
+    recovered = recover_exact(
+        small.base, small.diff, tmp_path / "out", on_note=notes.append, on_progress=lambda what, *_: told.append(what)
+    )
 
     assert recovered.num_kept == 1
+    assert list(dict.fromkeys(told)) == [f"check {first.name}", f"check {second.name}", "recover"]
     assert notes == [f"1 of {SHARDS} files are there from before, and whole"]
     assert contents(tmp_path / "out") == contents(small.tuned)
 

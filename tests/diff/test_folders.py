@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from pathlib import Path
 
 import pytest
 
+from alpaca_cli.diff import folders
 from alpaca_cli.diff.folders import FOLDER, new_folder, refuse_entangled, refuse_full, refuse_too_large
 from alpaca_cli.errors import UsageError
 
@@ -177,3 +179,19 @@ def test_the_room_that_is_needed(tmp_path: Path) -> None:
     refuse_too_large(tmp_path / "far/away", 1)
     with pytest.raises(UsageError, match="the disk is too small: 1,152,921,504,606,846,976 bytes are needed"):
         refuse_too_large(tmp_path / "far/away", 1 << 60)
+
+
+def test_a_folder_that_has_its_name_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some disks that lie elsewhere cannot sync the folder that a new one is in."""
+
+    def sync(path: Path) -> None:
+        if path == tmp_path:
+            raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(folders, "_sync", sync)
+
+    with new_folder(tmp_path / "out", "making", is_resumed=False) as folder:
+        (folder / "weights").write_text("x")
+
+    assert (tmp_path / "out/weights").read_text() == "x"
+    assert hidden(tmp_path / "out") == []
