@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -519,3 +520,13 @@ def test_an_index_among_the_files_of_a_diff_is_refused(tmp_path: Path) -> None:
         recover_additive(base, tmp_path / "diff", tmp_path / "out")
 
     assert only_inputs(tmp_path, "base", "tuned", "diff")
+
+
+def test_a_pipe_among_the_files_of_the_base_is_not_waited_for(tmp_path: Path) -> None:
+    base = write_model(tmp_path / "base", {"w": floats(np.ones((4, 4)), "BF16")})
+    tuned = write_model(tmp_path / "tuned", {"w": floats(np.full((4, 4), 1.5), "BF16")})
+    os.mkfifo(base / "tokenizer_config.json")
+
+    made = make_additive(base, tuned, tmp_path / "diff")
+
+    assert made.num_unequal == 0

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from alpaca_cli.diff.additive.terms import Model, Term
+from alpaca_cli.errors import AlpacaError
+from alpaca_cli.weights.jsonobject import LONGEST, read_object
+from alpaca_cli.weights.rawfile import RawFile
 
 
 def limits_of_others(base: Model, tuned: Model, terms: Sequence[Term]) -> list[str]:
@@ -42,9 +45,7 @@ def _has_padding(folder: Path) -> bool | None:
     """Whether the tokenizer has a padding token; None: there is none to be read."""
     found = None
     for name in ("tokenizer_config.json", "special_tokens_map.json"):
-        try:
-            said = json.loads((folder / name).read_text(encoding="utf-8"))
+        with suppress(AlpacaError), RawFile(folder / name) as file:
+            said = read_object(file.read(0, min(file.size, LONGEST + 1)), folder / name, "tokenizer's settings")
             found = bool(found) or said.get("pad_token") is not None
-        except (OSError, ValueError, AttributeError, RecursionError):
-            continue
     return found
