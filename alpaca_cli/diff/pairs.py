@@ -9,7 +9,7 @@ from alpaca_cli.diff.manifest import is_told_from
 from alpaca_cli.weights.folder import WeightFolder
 from alpaca_cli.weights.tensor import Tensor
 
-_HEAD = re.compile(r"(^|\.)(lm_head|embed_out|output)\.weight$")
+_HEAD = re.compile(r"((^|\.)(lm_head|embed_out)|^(\w+\.)?output)\.weight$")  # layers have outputs too
 _EMBEDDING = re.compile(r"(^|\.)(embed_tokens|wte|embed_in|tok_embeddings|word_embeddings)\.weight$")
 
 

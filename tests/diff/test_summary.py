@@ -207,6 +207,8 @@ def test_a_tensor_that_an_additive_diff_lacks(tmp_path: Path) -> None:
         ("model.layers.0.self_attn.q_proj.weight", False, False),
         ("gpt_neox.embed_in.weight", True, False),
         ("embed_out.weight", False, True),
+        ("output.weight", False, True),
+        ("model.layers.0.attention.output.weight", False, False),
     ],
 )
 def test_matrices_with_a_row_for_each_token(name: str, is_input: bool, is_output: bool) -> None:
