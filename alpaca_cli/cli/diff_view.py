@@ -87,6 +87,7 @@ def say_made(summary: Summary, base: Path, seconds: float, more: Mapping[str, st
         {
             "digest": summary.digest or "",
             "took": took(total.tuned_bytes or 0, seconds),
+            "prove": command("verify", out, "--base", base),
             "show": command("show", out),
             "recover": command("recover", "--base", base, "--diff", out, "--out", Path(f"{out}-recovered")),
         }
