@@ -175,7 +175,7 @@ def test_a_run_goes_on_with_another_number_of_processes_whoever_starts_them(benc
         _, told = process.communicate(timeout=60)
         assert step <= len(bench.steps("elastic")) < NUM_STEPS, told
         assert process.returncode == code if code is not None else process.returncode != 0
-    launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "4", "--num_machines", "1"]
+    launch = ["-m", "accelerate.commands.launch", "--use_fsdp", "--num_processes", "4", "--num_machines", "1"]
     port = ["--main_process_port", str(free_port()), "--mixed_precision", "no", "--dynamo_backend", "no"]
     told = bench.run([sys.executable, *launch, *port, "-m", "alpaca_cli", *bench.words("elastic")])
     assert re.search(r"going on from the checkpoint of step \d+.*: equal within rounding", told)
