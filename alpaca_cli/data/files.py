@@ -217,6 +217,14 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def write_at(descriptor: int, data: memoryview, offset: int) -> int:
+    """Write all of `data` (bytes) at `offset` of an open file; returns the offset behind it.  Raises OSError."""
+    while data:
+        count = os.pwrite(descriptor, data, offset)
+        data, offset = data[count:], offset + count
+    return offset
+
+
 def write_text(path: Path, text: str) -> None:
     """`text` as UTF-8, whole or not at all."""
     with write_atomically(path) as stream:

@@ -11,6 +11,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from alpaca_cli.data.files import write_at
 from alpaca_cli.diff.crew import Progress, each_of, num_workers
 from alpaca_cli.diff.decode import BaseDiffers, decode
 from alpaca_cli.diff.flusher import Flusher
@@ -101,7 +102,6 @@ class _File:
         if not self.path.is_file() or self.path.stat().st_size != self.num_bytes:
             return False
         digests = {tensor.name: tensor.sha256 for tensor in manifest.tensors}
-
         progress = Progress(f"check {self.path.name}", self.num_bytes, on_progress)
 
         def is_right(tensor: Tensor) -> bool:
@@ -124,13 +124,13 @@ class _File:
                 return
             self._descriptor = os.open(self._hidden, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
             head = len(self.header.text).to_bytes(_PREFIX, "little") + self.header.text
-            _write_all(self._descriptor, memoryview(head), 0)
+            write_at(self._descriptor, memoryview(head), 0)
             os.ftruncate(self._descriptor, self.num_bytes)
             self._flusher.add(self._hidden)
 
     def put(self, offset: int, values: NDArray[Any]) -> None:
         """Write what begins at `offset` of the file."""
-        _write_all(self._descriptor, values.data.cast("B"), offset)
+        write_at(self._descriptor, values.data.cast("B"), offset)
 
     def done(self) -> None:
         """One more tensor is proved; after the last the file gets its name.  For any thread."""
@@ -196,9 +196,3 @@ def _base_of(tensor: TunedTensor, found: Mapping[str, Tensor]) -> Tensor | None:
 
 def _size(files: Sequence[_File]) -> int:
     return sum(tensor.num_bytes for file in files for tensor in file.header.tensors)
-
-
-def _write_all(descriptor: int, data: memoryview, offset: int) -> None:
-    while data:
-        count = os.pwrite(descriptor, data, offset)
-        data, offset = data[count:], offset + count

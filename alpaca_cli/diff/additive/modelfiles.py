@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from alpaca_cli.data.files import write_at
 from alpaca_cli.weights.safetensors import header_text
 from alpaca_cli.weights.tensor import ITEM_BYTES
 
@@ -60,13 +61,13 @@ class ModelFiles:
     def write(self, name: str, start: int, block: NDArray[Any]) -> None:
         """Put bytes at `start` of a tensor.  Blocks that do not overlap may come from several threads."""
         descriptor, offset = self._places[name]
-        _write(descriptor, np.ascontiguousarray(block).view(np.uint8).data, offset + start)
+        write_at(descriptor, np.ascontiguousarray(block).view(np.uint8).data, offset + start)
 
     def _open(self, file: str, content: Sequence[Outline]) -> None:
         descriptor = os.open(self._folder / file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         self._descriptors.append(descriptor)
         text = header_text(content)
-        offset = _write(descriptor, memoryview(len(text).to_bytes(8, "little") + text), 0)
+        offset = write_at(descriptor, memoryview(len(text).to_bytes(8, "little") + text), 0)
         for outline in content:
             self._places[outline.name], self._files[outline.name] = (descriptor, offset), file
             offset += outline.num_bytes
@@ -108,11 +109,3 @@ def split(outlines: Sequence[Outline], max_bytes: int) -> Mapping[str, list[Outl
     names = names if number > 1 else ["model.safetensors"]
     ordered = [sorted(content, key=lambda outline: -ITEM_BYTES[outline.dtype]) for content in contents]
     return dict(zip(names, ordered, strict=True))
-
-
-def _write(descriptor: int, block: memoryview, offset: int) -> int:
-    """The offset behind what was written."""
-    while block:
-        count = os.pwrite(descriptor, block, offset)
-        block, offset = block[count:], offset + count
-    return offset
